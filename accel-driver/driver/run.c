@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * run(): one ioctl with everything in place around it.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "driver.h"
+
+_Static_assert((int)PLEX86_RUN_TRAP == (int)PLEX86_EXIT_TRAP, "reasons");
+_Static_assert((int)PLEX86_RUN_PAGE == (int)PLEX86_EXIT_PAGE, "reasons");
+_Static_assert((int)PLEX86_RUN_DEADLINE == (int)PLEX86_EXIT_DEADLINE, "reasons");
+_Static_assert((int)PLEX86_RUN_KICK == (int)PLEX86_EXIT_KICK, "reasons");
+_Static_assert((int)PLEX86_RUN_REFUSED == (int)PLEX86_EXIT_REFUSED, "reasons");
+
+#define PF_WRITE	(1u << 1)	/* page fault error code */
+#define PF_FETCH	(1u << 4)
+#define ERROR_IDT	(1u << 1)	/* error code of a selector or gate */
+#define VECTOR_BP	3
+#define VECTOR_OF	4
+#define VECTOR_GP	13
+#define FLAG_TF		0x100u
+#define CR0_EM		4u
+#define CR0_TS		8u
+
+static const char *const refusals[] = {
+	[PLEX86_WHY_MODE] = "the CPU mode is not one of user code's",
+	[PLEX86_WHY_FLAGS] = "RFLAGS has IF clear, or IOPL, VM, VIF or VIP set",
+	[PLEX86_WHY_SELECTOR] = "CS or SS has a privilege level other than 3",
+	[PLEX86_WHY_XCR0] = "XCR0 names components that the host does not have",
+	[PLEX86_WHY_PKE] = "protection keys are on",
+	[PLEX86_WHY_LOAD] = "the CPU refused a segment, a base or RIP",
+};
+
+/* What the module can run, but an engine must not: the trap would be lost. */
+static const char *refuse(const struct plex86_cpu *cpu)
+{
+	if (cpu->rflags & FLAG_TF)
+		return "the trap flag is set";
+	if (cpu->cr0 & (CR0_TS | CR0_EM))
+		return "CR0.TS or CR0.EM is set";
+	return NULL;
+}
+
+/*
+ * All gates of the module's IDT are closed to INT n, so that RIP stays at the
+ * instruction; INT3 and INTO, which have vectors of their own, are told apart by
+ * the error code.
+ */
+static void name_vector(const struct plex86_engine *e, struct plex86_exit *exit)
+{
+	uint32_t n = exit->error_code >> e->int_shift;
+
+	if (exit->vector != VECTOR_GP || !(exit->error_code & ERROR_IDT) ||
+	    (n != VECTOR_BP && n != VECTOR_OF))
+		return;
+	exit->vector = n;
+	exit->error_code = 0;
+}
+
+static void fill_exit(const struct plex86_run *run, struct plex86_exit *exit)
+{
+	exit->reason = run->reason;
+	exit->vector = run->vector;
+	exit->error_code = run->error_code;
+	exit->addr = run->addr;		/* CR2, or DR6 with vector 1 */
+	exit->ran_ns = run->ran_ns;
+	if (run->reason == PLEX86_RUN_PAGE) {
+		exit->access = PLEX86_ACCESS_KNOWN;
+		if (run->error_code & PF_WRITE)
+			exit->access |= PLEX86_ACCESS_WRITE;
+		if (run->error_code & PF_FETCH)
+			exit->access |= PLEX86_ACCESS_EXEC;
+	} else if (run->reason == PLEX86_RUN_REFUSED) {
+		exit->why = run->why < sizeof(refusals) / sizeof(*refusals) && refusals[run->why] ?
+			    refusals[run->why] : "the module refused this state";
+	}
+}
+
+/*
+ * The module also returns for a signal of the process's own, and after a second:
+ * neither is the caller's kick or deadline.  Goes on, or gives the right reason.
+ */
+static bool again(struct plex86_engine *e, struct plex86_run *run, uint64_t ran_ns,
+		  uint64_t budget_ns)
+{
+	if (run->reason != PLEX86_RUN_KICK && run->reason != PLEX86_RUN_DEADLINE)
+		return false;
+	if (atomic_exchange(&e->kicked, false)) {
+		run->reason = PLEX86_RUN_KICK;
+		return false;
+	}
+	run->reason = PLEX86_RUN_DEADLINE;
+	return ran_ns < budget_ns;
+}
+
+int drv_run(struct plex86_space *space, struct plex86_cpu *cpu, struct plex86_vec *vec,
+	    uint32_t flags, uint64_t budget_ns, struct plex86_exit *exit)
+{
+	struct plex86_engine *e;
+	struct plex86_run run;
+	uint64_t ran_ns = 0;
+	long ret;
+
+	if (!space || !cpu || !vec || !exit || flags & ~PLEX86_RUN_VEC_SAME || cpu->reserved)
+		return -EINVAL;
+	e = space->engine;
+	memset(exit, 0, sizeof(*exit));
+	exit->why = refuse(cpu);
+	if (!exit->why)
+		exit->why = drv_segs_prepare(space, cpu);
+	if (exit->why) {
+		exit->reason = PLEX86_EXIT_REFUSED;
+		return 0;
+	}
+	memset(&run, 0, offsetof(struct plex86_run, cpu));
+	run.size = sizeof(run);
+	run.space = space->fd;
+	run.cpu = *cpu;
+	do {
+		run.budget_ns = budget_ns - ran_ns;
+		ret = drv_vec_enter(e, &run, vec, flags & PLEX86_RUN_VEC_SAME);
+		if (ret < 0)
+			break;
+		ran_ns += run.ran_ns;
+		flags |= PLEX86_RUN_VEC_SAME;
+	} while (again(e, &run, ran_ns, budget_ns));
+	/* An error after some slices: what they did stands; the next run reports it. */
+	if (ret < 0 && !ran_ns)
+		return ret;
+	if (ret < 0)
+		run.reason = PLEX86_RUN_DEADLINE;
+	fill_exit(&run, exit);
+	exit->ran_ns = ran_ns;
+	if (run.reason == PLEX86_RUN_REFUSED)
+		return 0;
+	name_vector(e, exit);
+	memcpy(cpu->gpr, run.cpu.gpr, sizeof(cpu->gpr));
+	cpu->rip = run.cpu.rip;
+	cpu->rflags = run.cpu.rflags;
+	drv_segs_finish(space, &run.cpu, cpu);
+	return 0;
+}

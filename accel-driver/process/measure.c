@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * What only trying can tell: whether this host runs 32-bit code, has
+ * modify_ldt(), lets low pages be mapped, and what a trap and a mapping cost.
+ * Done once, at open(), in a space that is destroyed afterwards, and without
+ * touching the guest's memory.
+ */
+#define _GNU_SOURCE
+#include <asm/ldt.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "process.h"
+
+#ifndef PTRACE_SYSEMU
+#define PTRACE_SYSEMU 31
+#endif
+
+#define HWCAP2_FSGSBASE_BIT	(1u << 1)
+
+#define TRIPS	64
+#define PAGES	64
+
+/* Nothing is mapped below this address in a new space. */
+#define NOWHERE	UINT64_C(0x10000)
+
+static unsigned long sysctl_number(const char *path, unsigned long otherwise)
+{
+	FILE *f = fopen(path, "re");
+	unsigned long n = otherwise;
+
+	if (!f)
+		return otherwise;
+	if (fscanf(f, "%lu", &n) != 1)
+		n = otherwise;
+	fclose(f);
+	return n;
+}
+
+/* Run @s from @rip until it stops; the registers then, or -errno. */
+static int try_at(struct plex86_space *s, uint64_t cs, uint64_t rip, struct user_regs_struct *r,
+		  int *status)
+{
+	int err;
+
+	*r = s->engine->clean;
+	r->cs = cs;
+	r->rip = rip;
+	r->orig_rax = ~0ull;
+	if (ptrace(PTRACE_SETREGS, s->pid, 0, r) || ptrace(PTRACE_SYSEMU, s->pid, 0, 0))
+		return -errno;
+	err = process_wait(s->pid, status);
+	if (err)
+		return err;
+	return ptrace(PTRACE_GETREGS, s->pid, 0, r) ? -errno : 0;
+}
+
+static int probe_icebp(struct plex86_space *s)
+{
+	struct user_regs_struct r;
+	uint64_t at = s->stub + STUB_OFFSET(stub_icebp);
+	int status, err;
+
+	err = try_at(s, s->engine->clean.cs, at, &r, &status);
+	if (err)
+		return err;
+	s->engine->icebp_len = r.rip == at + 1;
+	return 0;
+}
+
+static int probe_compat(struct plex86_space *s)
+{
+	struct user_regs_struct r;
+	int status, err;
+
+	err = try_at(s, 0x23, NOWHERE, &r, &status);
+	if (err)
+		return err;
+	if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGSEGV && r.rip == NOWHERE && r.cs == 0x23)
+		s->engine->caps.flags |= PLEX86_CAP_COMPAT;
+	return 0;
+}
+
+static int probe_ldt(struct plex86_space *s)
+{
+	struct user_desc d = { .entry_number = 0, .limit = 0xfff, .base_addr = 0x1000 };
+	struct plex86_engine *e = s->engine;
+	int64_t ret;
+
+	/* A 16-bit data segment: the rarest kind. */
+	memcpy(e->stub + STUB_SCRATCH, &d, sizeof(d));
+	ret = inject_call(e, s->pid, s->stub, SYS_modify_ldt,
+			  (const uint64_t[6]){ 0x11, s->stub + STUB_SCRATCH, sizeof(d) });
+	if ((int32_t)ret == -ESRCH)
+		return -ESRCH;
+	if (!(int32_t)ret)
+		e->caps.flags |= PLEX86_CAP_SEGMENTS;
+	return 0;
+}
+
+static int probe_low(struct plex86_space *s)
+{
+	struct plex86_engine *e = s->engine;
+	int64_t ret;
+
+	ret = inject_call(e, s->pid, s->stub, SYS_mmap,
+			  (const uint64_t[6]){ 0, PLEX86_PAGE_SIZE, PROT_READ,
+			  MAP_SHARED | MAP_FIXED, PROCESS_RAM_FD, 0 });
+	if (ret == -ESRCH)
+		return -ESRCH;
+	if (!ret)
+		e->caps.flags |= PLEX86_CAP_PAGE_ZERO;
+	else
+		e->min_va = sysctl_number("/proc/sys/vm/mmap_min_addr", 65536);
+	return 0;
+}
+
+static void flat_cpu(struct plex86_cpu *cpu)
+{
+	const struct plex86_seg data = { .sel = 0x2b, .attr = 0xc0f3, .limit = 0xffffffff };
+	unsigned int i;
+
+	memset(cpu, 0, sizeof(*cpu));
+	for (i = 0; i < PLEX86_NSEG; i++)
+		cpu->seg[i] = data;
+	cpu->seg[PLEX86_CS] = (struct plex86_seg){ .sel = 0x33, .attr = 0xa0fb,
+						   .limit = 0xffffffff };
+	cpu->rip = NOWHERE;
+	cpu->rflags = 0x202;
+	cpu->cr0 = 0x80010033;
+	cpu->cr4 = 0x620;
+	cpu->efer = 0xd01;
+	cpu->xcr0 = 3;
+	cpu->mode = PLEX86_MODE_64;
+}
+
+/* Best of several: what the machine can do, not what else it was doing. */
+static int measure_trips(struct plex86_space *s)
+{
+	struct plex86_cpu cpu;
+	struct plex86_vec vec;
+	struct plex86_exit exit;
+	uint64_t start, took, best = UINT64_MAX;
+	unsigned int i;
+	int err;
+
+	plex86_vec_init(&vec);
+	for (i = 0; i < TRIPS; i++) {
+		flat_cpu(&cpu);
+		cpu.gpr[PLEX86_RAX] = i;	/* so that registers have to be set */
+		start = process_now();
+		err = process_run(s, &cpu, &vec, i ? PLEX86_RUN_VEC_SAME : 0, 1000000000, &exit);
+		took = process_now() - start;
+		if (err)
+			return err;
+		if (exit.reason != PLEX86_EXIT_PAGE)
+			return -EIO;
+		if (took < best)
+			best = took;
+	}
+	s->engine->caps.round_trip_ns = best;
+	return 0;
+}
+
+static int measure_maps(struct plex86_space *s)
+{
+	struct plex86_engine *e = s->engine;
+	struct plex86_map_op op = { .kind = PLEX86_MAP, .prot = PLEX86_PROT_READ, .npages = 1 };
+	const struct plex86_map_op all = { .kind = PLEX86_UNMAP_ALL };
+	uint64_t start, took, best = UINT64_MAX;
+	unsigned int i, round;
+	int err = 0;
+
+	for (round = 0; round < 4; round++) {
+		start = process_now();
+		/* Every other page, so that they can't be one mapping. */
+		for (i = 0; i < PAGES && !err; i++) {
+			op.gva.la = NOWHERE * 16 + i * 2 * PLEX86_PAGE_SIZE;
+			err = space_apply(s, &op, 1, NULL);
+		}
+		if (!err)
+			err = space_flush(s);
+		took = (process_now() - start) / PAGES;
+		if (took < best)
+			best = took;
+		if (!err)
+			err = space_apply(s, &all, 1, NULL);
+		if (!err)
+			err = space_flush(s);
+		if (err)
+			return err;
+	}
+	e->caps.map_page_ns = best;
+	return 0;
+}
+
+int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
+{
+	struct plex86_space *s;
+	int err;
+
+	e->fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
+	e->caps.max_batch = STUB_COMMANDS / 2;
+	e->caps.va_limit = PROCESS_VA_LIMIT;
+	/* Leave some for the stub, and for a mapping that splits another. */
+	e->caps.max_maps = sysctl_number("/proc/sys/vm/max_map_count", 65530) - 16;
+	e->caps.xcr0 = e->xlayout.xcr0 & ~(uint64_t)PLEX86_X_PKRU;
+	if (e->features & PROCESS_HAS_CPUID_FAULT)
+		e->caps.flags |= PLEX86_CAP_TRAP_CPUID;
+
+	err = space_create(e, &s);
+	if (err) {
+		process_why(why, "can't create a container process: %s", strerror(-err));
+		return err;
+	}
+	err = vec_probe(e, s->pid);
+	if (err) {
+		process_why(why, "the kernel's XSAVE image of a traced process isn't the CPU's");
+		goto destroy;
+	}
+	err = probe_icebp(s);
+	if (!err)
+		err = probe_compat(s);
+	if (!err)
+		err = probe_ldt(s);
+	if (!err)
+		err = probe_low(s);
+	if (!err)
+		err = measure_trips(s);
+	if (!err)
+		err = measure_maps(s);
+	e->caps.max_traps = traps_supported(s->pid);
+	if (err)
+		process_why(why, "a container process doesn't work as expected: %s",
+			    strerror(-err));
+destroy:
+	space_destroy(s);
+	process_reap(e, true);
+	return err;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The process engine: each guest address space is a traced, sandboxed child
+ * process that holds nothing but guest pages and the stub.  It needs no driver
+ * and no privilege, and pays for that with a ptrace round trip per trap.
+ *
+ * Reading order: engine.c (the table of operations), zygote.c and sandbox.c
+ * (where children come from), stub.S and inject.c (how a child is made to map),
+ * space.c (the address space), entry.c, vec.c and segs.c (registers), run.c and
+ * decode.c (what happens and what it means), deadline.c (how it ends).
+ *
+ * Limits, which the core must know because no engine of this kind can lift them:
+ *
+ * - The thread that calls open() is the tracer: only it may use the engine.
+ * - The host's control registers are in force.  run() refuses CR0.TS and EM,
+ *   CR4.TSD, PKE and CET, armed breakpoints, AC without AM, SCE=0 in 64-bit mode.
+ *   It can't see, and the core must refuse or keep off executable pages:
+ *   guest OSFXSR=0 or OSXSAVE=0 (SSE and AVX would run), FSGSBASE=0 (RDFSBASE and
+ *   its like would run), XCR0 other than the host's (XGETBV, XSAVE), CPUID
+ *   (unless CAP_TRAP_CPUID), RDTSC, RDTSCP, RDPID, RDPKRU, UMIP=1 (SGDT, SIDT,
+ *   SLDT, STR, SMSW are answered by the host kernel), VMMCALL in a virtual host.
+ * - 32-bit SYSCALL, and SYSENTER in any mode on Intel, destroy the state that
+ *   they trap from.  The core must keep their bytes (0F 05, 0F 34) out of pages
+ *   that it maps executable.  If one runs all the same, run() says EXIT_LOST with
+ *   a reason that says so: the one case where LOST isn't exact.
+ * - SYSCALL in 64-bit mode returns RCX and R11 as the instruction leaves them, and
+ *   INT 0x80 in 64-bit mode returns RAX[63:32] = 0: the host kernel overwrites
+ *   them.  So does a call to the three entry points of the vsyscall page with RAX.
+ * - Selectors are the host's.  A register that holds what the engine loaded in
+ *   place of the guest's selector is reported as the guest's; one that guest code
+ *   loaded is reported with the selector it loaded and the descriptor that the
+ *   *host* has there.  The core compares that with the guest's tables and, where
+ *   they differ, loads the guest's descriptor instead (exact if the program has
+ *   not yet used the register; a use without a trap can't be seen).
+ * - A far jump to 0x33 from 32-bit code enters 64-bit mode.  It is reported as CS
+ *   with L=1 at the next trap; if the guest has no such descriptor there, the
+ *   program has run on a machine that doesn't exist, and the core should treat
+ *   it as killed.  It reaches nothing beyond its own pages.
+ * - TF set by guest code (POPF) traps after the next instruction: vector 1 means
+ *   "#DB pending at this boundary", RIP is behind the instruction, TF is set.
+ * - A child killed from outside within the microseconds in which its own INT3,
+ *   INTO or single step was being reported is LOST with RIP behind it.
+ */
+#ifndef PLEX86_PROCESS_H
+#define PLEX86_PROCESS_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+#include <time.h>
+
+#include <plex86/engine.h>
+
+#include "../common/xstate.h"
+#include "stub.h"
+
+/* Container and tracer are x86-64 Linux; first address that user code can't have. */
+#define PROCESS_VA_LIMIT	UINT64_C(0x7ffffffff000)
+
+#define PROCESS_RAM_FD	0	/* in the container; it has no other descriptor */
+
+/* What a child tells its tracer at the first stop (RAX). */
+#define PROCESS_HAS_CPUID_FAULT	(1u << 0)
+
+#define PROCESS_NTLS	3	/* GDT entries that set_thread_area() may write */
+
+struct plex86_space {
+	struct plex86_engine *engine;
+	struct plex86_space *next, **link;
+	pid_t pid;
+	bool dead;			/* known to be gone, or not to be trusted */
+	int cpu;			/* where it was last told to run, or -1 */
+	int error;			/* of a deferred operation, for the next run() */
+	uint64_t stub;			/* where the stub is in this space */
+
+	/* What the child holds, so that setting it again can be saved. */
+	struct user_regs_struct regs;
+	bool regs_known;
+	bool flag_id;			/* EFLAGS.ID: ptrace can't set it */
+	bool vec_known;			/* held is all of its vector state */
+	struct plex86_vec held;
+	struct plex86_seg tls[PROCESS_NTLS];
+	bool tls_known[PROCESS_NTLS];
+	struct plex86_seg ldt[PLEX86_NSEG];
+	bool ldt_known[PLEX86_NSEG];
+};
+
+struct plex86_engine {
+	struct plex86_engine_config config;
+	struct plex86_caps caps;
+	pid_t tracer;			/* thread that opened the engine */
+	uint64_t min_va;		/* first address that can be mapped */
+	unsigned int icebp_len;		/* bytes that RIP moves on over F1 */
+	bool fsgsbase;			/* FS and GS base are independent of selectors */
+
+	/* The stub, as the tracer sees it. */
+	int stub_fd;
+	uint8_t *stub;
+	uint64_t secret;		/* in bits 63:32 */
+
+	pid_t zygote;
+	uint64_t zygote_stub;
+	struct user_regs_struct clean;	/* registers to start the stub from */
+	uint32_t features;		/* PROCESS_HAS_* */
+
+	struct plex86_space *spaces, *last_run;
+	unsigned int nspaces;
+	pid_t *dying;			/* killed, not yet reaped; config.max_spaces of them */
+	unsigned int ndying;
+
+	/* Commands in the table that their space hasn't executed yet. */
+	struct plex86_space *queue_owner;
+	unsigned int queued;
+
+	struct plex86_xstate_layout xlayout;
+	uint8_t *ximage;
+	uint32_t xsize;			/* as this kernel's regset wants it, exactly */
+	uint32_t pkru;			/* of a fresh child */
+
+	/* deadline.c */
+	int signo;
+	timer_t timer;
+	bool timer_made, mask_known;
+	sigset_t old_mask;
+	volatile pid_t running;		/* child to interrupt, or 0 */
+	volatile sig_atomic_t expired;
+	volatile uint64_t deadline;	/* CLOCK_MONOTONIC ns, UINT64_MAX: none */
+	volatile uint64_t armed;	/* when the timer fires, 0: it is not armed */
+	int kicked;			/* atomic */
+};
+
+/* ---- zygote.c: where containers come from */
+
+int zygote_start(struct plex86_engine *e, char why[PLEX86_WHY_LEN]);
+void zygote_stop(struct plex86_engine *e);
+
+/* A new container with nothing but the stub in it, stopped.  Sets pid and stub. */
+int zygote_spawn(struct plex86_engine *e, struct plex86_space *s);
+
+/* Kill without waiting; process_reap() collects, all of them if @wait. */
+void process_bury(struct plex86_engine *e, pid_t pid);
+void process_reap(struct plex86_engine *e, bool wait);
+
+/* waitpid() for one tracee, restarted; 0 or -errno. */
+int process_wait(pid_t pid, int *status);
+
+/* ---- sandbox.c: runs in the child, after fork */
+
+struct sandbox_report {
+	int step_errno;
+	char step[60];
+};
+
+void sandbox_enter(int go_fd, int report_fd, int ram_fd, int stub_fd, uint64_t stub)
+	__attribute__((noreturn));
+
+/* ---- filter.c: which system calls exist in a container */
+
+struct sock_filter;
+#define FILTER_MAX 40	/* room that filter_build() may use, instructions */
+unsigned int filter_build(struct sock_filter *out, uint64_t secret);
+
+/* ---- inject.c: make a stopped child run the stub */
+
+/* Run @n commands of the table; *done (may be NULL) is how many succeeded. */
+int inject_batch(struct plex86_engine *e, pid_t pid, uint64_t stub, unsigned int n,
+		 unsigned int *done);
+
+/* One system call; returns its result or -errno (-ESRCH: the child is gone). */
+int64_t inject_call(struct plex86_engine *e, pid_t pid, uint64_t stub, uint64_t nr,
+		    const uint64_t arg[6]);
+
+/* Set EFLAGS.ID of the child. */
+int inject_flag_id(struct plex86_engine *e, struct plex86_space *s, bool id);
+
+/* Move the stub; @occupied: there may be guest pages at the new place. */
+int inject_move(struct plex86_engine *e, struct plex86_space *s, bool occupied);
+
+/* A random place for the stub. */
+int stub_place(uint64_t *where);
+
+/* ---- space.c */
+
+int space_create(struct plex86_engine *e, struct plex86_space **space);
+void space_destroy(struct plex86_space *s);
+int space_apply(struct plex86_space *s, const struct plex86_map_op *ops, unsigned int n,
+		unsigned int *done);
+int space_flush(struct plex86_space *s);
+
+/* ---- traps.c: instructions that must trap */
+
+int space_set_traps(struct plex86_space *s, const plex86_gva_t *addrs, unsigned int n);
+
+/* How many this host has, tried on a stopped child. */
+unsigned int traps_supported(pid_t pid);
+
+/* ---- entry.c: guest registers -> child */
+
+/* NULL, or why the state can't be entered. */
+const char *entry_refuse(const struct plex86_engine *e, const struct plex86_cpu *cpu);
+
+/* ---- vec.c */
+
+int vec_init(struct plex86_engine *e, char why[PLEX86_WHY_LEN]);
+int vec_probe(struct plex86_engine *e, pid_t pid);
+int vec_load(struct plex86_space *s, const struct plex86_vec *vec, uint64_t xcr0, bool same);
+int vec_store(struct plex86_space *s, struct plex86_vec *vec, uint64_t xcr0);
+
+/* ---- segs.c: segment registers in both directions */
+
+/* Fill in selectors and bases of @r.  0, -errno, or 1 with a reason in *why. */
+int segs_load(struct plex86_space *s, const struct plex86_cpu *cpu,
+	      struct user_regs_struct *r, const char **why);
+void segs_store(const struct plex86_space *s, const struct user_regs_struct *in,
+		const struct user_regs_struct *out, struct plex86_cpu *cpu);
+
+/* ---- run.c, decode.c */
+
+/* Everything that a stop of the child tells. */
+struct stop {
+	int status;			/* of waitpid() */
+	struct user_regs_struct regs;
+	bool syscall;			/* PTRACE_SYSEMU has swallowed a call */
+	siginfo_t info;			/* otherwise: the signal that an instruction raised */
+};
+
+int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec *vec,
+		uint32_t flags, uint64_t budget_ns, struct plex86_exit *exit);
+
+enum stop_kind {
+	STOP_TRAP,	/* decode_stop() has filled in the exit */
+	STOP_NOTHING,	/* nothing of the guest's: resume */
+	STOP_BROKEN,	/* the trap destroyed the state; exit->why says how */
+};
+
+/* What the stop means; moves *regs back to the instruction that trapped. */
+enum stop_kind decode_stop(struct plex86_space *s, struct stop *stop, bool code64,
+			   struct plex86_exit *exit);
+
+/* ---- deadline.c */
+
+int deadline_open(struct plex86_engine *e, char why[PLEX86_WHY_LEN]);
+void deadline_close(struct plex86_engine *e);
+void deadline_begin(struct plex86_engine *e, pid_t pid, uint64_t budget_ns);
+void deadline_end(struct plex86_engine *e);
+void deadline_kick(struct plex86_engine *e);
+bool deadline_kicked(const struct plex86_engine *e);
+void deadline_unkick(struct plex86_engine *e);
+uint64_t process_now(void);		/* CLOCK_MONOTONIC, ns */
+
+/* ---- measure.c: what only trying can tell */
+
+int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN]);
+
+void process_why(char why[PLEX86_WHY_LEN], const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif /* PLEX86_PROCESS_H */

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Single instructions that must trap: execution breakpoints in the child's debug
+ * registers.  They cost the host some microseconds on each switch to the child,
+ * so they are written only when they change, and cleared when none is wanted.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stddef.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+
+#include "process.h"
+
+#define DR7_LOCAL(n)	(UINT64_C(1) << (2 * (n)))	/* L0-L3; R/W and LEN 0: execute */
+
+static int poke(pid_t pid, unsigned int dr, uint64_t value)
+{
+	size_t at = offsetof(struct user, u_debugreg) + dr * sizeof(value);
+
+	return ptrace(PTRACE_POKEUSER, pid, at, value) ? -errno : 0;
+}
+
+int space_set_traps(struct plex86_space *s, const plex86_gva_t *addrs, unsigned int n)
+{
+	uint64_t dr7 = 0;
+	unsigned int i;
+	int err;
+
+	if (!s || n > PLEX86_MAX_TRAPS || (n && !addrs))
+		return -EINVAL;
+	for (i = 0; i < n; i++)
+		if (addrs[i].la >= PROCESS_VA_LIMIT)
+			return -EINVAL;
+	if (s->dead)
+		return -ESRCH;
+	/* Disabled first: the kernel wants enabled ones to be consistent throughout. */
+	err = poke(s->pid, 7, 0);
+	for (i = 0; !err && i < n; i++) {
+		err = poke(s->pid, i, addrs[i].la);
+		dr7 |= DR7_LOCAL(i);
+	}
+	if (!err && n)
+		err = poke(s->pid, 7, dr7);
+	return err;
+}
+
+unsigned int traps_supported(pid_t pid)
+{
+	/* A container runtime or a host without debug registers may say no. */
+	if (poke(pid, 0, PLEX86_PAGE_SIZE) || poke(pid, 7, DR7_LOCAL(0)) || poke(pid, 7, 0))
+		return 0;
+	return PLEX86_MAX_TRAPS;
+}

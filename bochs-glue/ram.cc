@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+//
+// Guest memory: allocated from a memfd, so that an engine can map the same
+// pages elsewhere, and described to the core block by block.
+//
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "glue.h"
+#include "gui/siminterface.h"
+#include "param_names.h"
+
+#define LOG_THIS genlog->
+
+static int ram_fd = -1;
+static Bit8u *ram_base;
+static Bit64u ram_bytes;
+
+Bit8u *plex86_ram_alloc(Bit64u bytes)
+{
+  if (ram_fd >= 0) return NULL; // one guest memory at a time
+  int fd = memfd_create("bochs-guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) {
+    BX_ERROR(("plex86: no memory object for the guest's RAM: %s", strerror(errno)));
+    return NULL;
+  }
+  void *base = MAP_FAILED;
+  if (ftruncate(fd, (off_t) bytes) == 0)
+    base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (base == MAP_FAILED) {
+    BX_ERROR(("plex86: can't allocate " FMT_LL "u bytes of shared guest RAM: %s", bytes,
+              strerror(errno)));
+    close(fd);
+    return NULL;
+  }
+  madvise(base, bytes, MADV_HUGEPAGE); // a hint: fewer host TLB misses for Bochs
+  ram_fd = fd;
+  ram_base = (Bit8u *) base;
+  ram_bytes = bytes;
+  return ram_base;
+}
+
+void plex86_ram_free(Bit8u *ram, Bit64u bytes)
+{
+  munmap(ram, bytes);
+  close(ram_fd);
+  ram_fd = -1;
+  ram_base = NULL;
+  ram_bytes = 0;
+}
+
+bool plex86_ram_object(int *fd, void **ram, Bit64u *size)
+{
+  if (ram_fd < 0) return false;
+  *fd = ram_fd;
+  *ram = ram_base;
+  *size = ram_bytes & ~(Bit64u) 0xfff;
+  return true;
+}
+
+Bit32u plex86_ram_block_size(void)
+{
+  return (Bit32u) SIM->get_param_num(BXPN_MEM_BLOCK_SIZE)->get() * 1024;
+}
+
+// get_vector() allocates a block on first touch and never moves it while guest
+// and host memory are of the same size. Going through all of them in ascending
+// order makes the map complete and, for what nobody has touched yet, contiguous.
+bool plex86_ram_describe(struct plex86_core *core)
+{
+  Bit64u block = plex86_ram_block_size(), blocks = BX_MEM(0)->get_memory_len() / block;
+
+  for (Bit64u n = 0; n < blocks; n++) {
+    if (plex86_core_set_block(core, n, BX_MEM(0)->get_vector(n * block)) < 0)
+      return false;
+  }
+  return true;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The accelerator as the emulator sees it.  bochs-glue/ calls this and nothing
+ * else; behind it there is no Bochs header.  The way of one slice, in reading
+ * order: glue's hook -> plex86_core_plan() -> export -> plex86_core_slice()
+ * (slice.c) -> import -> Bochs.
+ */
+#ifndef PLEX86_CORE_H
+#define PLEX86_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <plex86/engine.h>
+
+#include "entry.h"
+#include "host.h"
+#include "walk.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct plex86_core;
+
+struct plex86_core_config {
+	const char *engine;	/* a name, "auto" or "none" */
+	int ram_fd;		/* the memory object; borrowed */
+	void *ram;		/* the same, mapped; borrowed */
+	uint64_t ram_size;	/* bytes of it that may become guest RAM */
+	uint64_t guest_size;	/* guest RAM, bytes */
+	uint64_t block_size;	/* Bochs hands out RAM in these units, bytes */
+	uint64_t ips;		/* ticks per guest second */
+	uint32_t max_spaces;	/* shadow spaces at the most */
+	bool strict;		/* see plex86_filter_mask() */
+	bool huge1g;		/* the CPU model has 1 GiB pages */
+	unsigned int phys_bits;	/* and this many physical address bits */
+	const char *stats_file;	/* JSON, written at close; NULL or "": none */
+	const char *bursts_file;/* with engine "none": what would have run; NULL: none */
+};
+
+/*
+ * Starts the core and an engine.  -ENODEV with a sentence in @why if no engine
+ * can be had; @named tells then whether the user asked for that very engine.
+ */
+int plex86_core_open(const struct plex86_core_config *config, const struct plex86_host_ops *host,
+		     struct plex86_core **core, char why[PLEX86_WHY_LEN]);
+
+/* Ends the engine, writes the statistics, frees all.  NULL is allowed. */
+void plex86_core_close(struct plex86_core *core);
+
+/* RAM block @n is at @host_addr.  Call for all blocks before the first slice. */
+int plex86_core_set_block(struct plex86_core *core, uint64_t n, const void *host_addr);
+
+/* Reset, restored state, changed memory map: forget everything derived. */
+void plex86_core_drop_all(struct plex86_core *core);
+
+const char *plex86_core_engine_name(const struct plex86_core *core);
+
+/* CPL became 3.  Returns after how many ticks to ask plan(), 0: at once. */
+uint64_t plex86_core_user_mode(struct plex86_core *core, uint64_t cr3, uint64_t icount);
+
+/* CPL became 0, 1 or 2. */
+void plex86_core_kernel_mode(struct plex86_core *core, uint64_t icount);
+
+/*
+ * At an instruction boundary in user mode: is it worth to export the state and
+ * try?  If not, *@emulate is the number of ticks after which to ask again.
+ */
+bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint64_t icount,
+		      uint64_t *emulate);
+
+enum plex86_verdict {
+	PLEX86_EMULATE,		/* nothing ran; ask again after .emulate ticks */
+	PLEX86_STEP,		/* one instruction must be emulated, then ask again */
+	PLEX86_RAN,		/* the state moved on; events first */
+};
+
+struct plex86_slice {
+	const struct plex86_env *env;
+	const uint64_t *pdpte;	/* [4], as the CPU caches them; PAE only */
+	uint64_t cr3;
+	uint64_t icount;
+	uint64_t ticks_left;	/* until Bochs's next timer event */
+	bool vec_same;		/* *vec is what the last slice left there */
+	uint32_t ticks;		/* out: to charge */
+	bool changed;		/* out: cpu, vec must be imported */
+	bool single_step;	/* out: the instruction before RIP ran with TF: #DB is due */
+	uint64_t emulate;	/* out, EMULATE: ticks after which to ask again */
+};
+
+enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cpu *cpu,
+				      struct plex86_vec *vec, struct plex86_slice *slice);
+
+/* From Bochs's write stamps; see struct plex86_host_ops. */
+bool plex86_core_page_written(struct plex86_core *core, plex86_gpa_t gpa, uint32_t mask);
+void plex86_core_page_decoded(struct plex86_core *core, plex86_gpa_t gpa);
+void plex86_core_stamps_reset(struct plex86_core *core);
+
+/* End the slice in progress soon.  Any thread or signal handler. */
+void plex86_core_kick(struct plex86_core *core);
+
+/*
+ * Write the statistics now: to the log in short, to the file as JSON.  Safe to
+ * request from a signal handler with plex86_core_request_stats().
+ */
+void plex86_core_report(struct plex86_core *core);
+void plex86_core_request_stats(struct plex86_core *core);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PLEX86_CORE_H */

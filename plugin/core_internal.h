@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What core.c (life) and slice.c (work) share. */
+#ifndef PLEX86_CORE_INTERNAL_H
+#define PLEX86_CORE_INTERNAL_H
+
+#include "clock.h"
+#include "core.h"
+#include "filter.h"
+#include "policy.h"
+#include "shadow.h"
+#include "stats.h"
+
+struct plex86_core {
+	struct plex86_core_config config;
+	const struct plex86_host_ops *host;
+	const struct plex86_engine_ops *ops;	/* NULL: engine=none, count only */
+	struct plex86_engine *engine;
+	const struct plex86_caps *caps;
+	struct plex86_ram ram;
+	struct plex86_world world;
+	struct plex86_policy policy;
+	struct plex86_clock clock;
+	struct plex86_stats stats;
+
+	struct plex86_shadow *last;	/* the space that ran last, if it is alive */
+	bool user;			/* CPL is 3 */
+	uint64_t accounted;		/* instruction count up to which .stats.emulated is right */
+	unsigned int emulating;		/* why: index into .stats.emulated */
+	uint32_t told;			/* bits: refusal reasons that were logged */
+	volatile int stats_requested;
+
+	/* Emulation speed, sampled while a long burst is emulated. */
+	uint64_t sample_ns, sample_icount;
+	unsigned int samples;
+	double insn_ns;
+};
+
+/* Charges what Bochs emulated up to @icount to the present reason. */
+void plex86_core_account(struct plex86_core *core, uint64_t icount);
+
+uint64_t plex86_now_ns(void);
+
+/* CPU time of this thread, so that a busy host does not look like a slow Bochs. */
+uint64_t plex86_thread_ns(void);
+
+#endif /* PLEX86_CORE_INTERNAL_H */

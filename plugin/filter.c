@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include <plex86/engine.h>
+
+#include "filter.h"
+
+/* Group 15, 0F AE: memory forms XSAVE /4, XRSTOR /5, XSAVEOPT /6; register forms xxBASE. */
+static uint16_t group15(uint8_t modrm)
+{
+	unsigned int reg = (modrm >> 3) & 7;
+
+	if (modrm >= 0xc0)
+		return reg <= 3 ? PLEX86_FOUND_FSGSBASE : 0;
+	return reg >= 4 && reg <= 6 ? PLEX86_FOUND_XCR0 : 0;
+}
+
+/* Group 9, 0F C7: memory forms XRSTORS /3, XSAVEC /4, XSAVES /5; register form RDPID /7. */
+static uint16_t group9(uint8_t modrm)
+{
+	unsigned int reg = (modrm >> 3) & 7;
+
+	if (modrm >= 0xc0)
+		return reg == 7 ? PLEX86_FOUND_TSC : 0;
+	return reg >= 3 && reg <= 5 ? PLEX86_FOUND_XCR0 : 0;
+}
+
+/* Group 7, 0F 01: fixed bytes in the register forms, descriptor-table stores in memory. */
+static uint16_t group7(uint8_t modrm)
+{
+	unsigned int reg = (modrm >> 3) & 7;
+
+	switch (modrm) {
+	case 0xc1: case 0xd9:	return PLEX86_FOUND_HYPERCALL;
+	case 0xd0:		return PLEX86_FOUND_XCR0;
+	case 0xee: case 0xef:	return PLEX86_FOUND_PKRU;
+	case 0xf9:		return PLEX86_FOUND_TSC;
+	}
+	if (reg == 4)		/* SMSW has both forms */
+		return PLEX86_FOUND_UMIP;
+	return modrm < 0xc0 && reg <= 1 ? PLEX86_FOUND_UMIP : 0;
+}
+
+/* Group 6, 0F 00: SLDT /0, STR /1, VERR /4, VERW /5. */
+static uint16_t group6(uint8_t modrm)
+{
+	unsigned int reg = (modrm >> 3) & 7;
+
+	if (reg <= 1)
+		return PLEX86_FOUND_UMIP;
+	return reg == 4 || reg == 5 ? PLEX86_FOUND_SELECTOR : 0;
+}
+
+static uint16_t after_0f(const uint8_t *p, size_t left)
+{
+	if (left < 1)
+		return 0;
+	switch (p[0]) {
+	case 0xa2:		return PLEX86_FOUND_CPUID;
+	case 0x31:		return PLEX86_FOUND_TSC;
+	case 0x05: case 0x34:	return PLEX86_FOUND_SYSENTER;
+	case 0x02: case 0x03:	return PLEX86_FOUND_SELECTOR;
+	case 0x00:		return left > 1 ? group6(p[1]) : 0;
+	case 0x01:		return left > 1 ? group7(p[1]) : 0;
+	case 0xae:		return left > 1 ? group15(p[1]) : 0;
+	case 0xc7:		return left > 1 ? group9(p[1]) : 0;
+	}
+	return 0;
+}
+
+uint16_t plex86_filter_scan(const uint8_t *code, size_t len)
+{
+	const uint8_t *end = code + len, *p;
+	uint16_t found = 0;
+
+	for (p = code; (p = memchr(p, 0x0f, end - p)); p++)
+		found |= after_0f(p + 1, end - p - 1);
+	for (p = code; (p = memchr(p, 0xcd, end - p)); p++)
+		if (end - p > 1 && p[1] == 0x80)
+			found |= PLEX86_FOUND_INT80;
+	return found;
+}
+
+static bool is_prefix(uint8_t b, bool long64)
+{
+	switch (b) {
+	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
+	case 0xf0: case 0xf2: case 0xf3:
+		return true;
+	}
+	return long64 && (b & 0xf0) == 0x40;	/* REX */
+}
+
+int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16_t *at, int max)
+{
+	const int size = (int)PLEX86_PAGE_SIZE;
+	int n = 0, i, begin;
+
+	for (i = 0; i < size - 1; i++) {
+		int left = size - i < PLEX86_FILTER_TAIL ? size - i : PLEX86_FILTER_TAIL;
+
+		if (!(plex86_filter_scan(code + i, left) & mask) ||
+		    (left > 1 && (plex86_filter_scan(code + i + 1, left - 1) & mask)))
+			continue;	/* not here, or only further on */
+		for (begin = i;; begin--) {
+			if (n == max)
+				return -1;
+			at[n++] = begin;
+			if (!begin)
+				return -1;
+			if (!is_prefix(code[begin - 1], long64))
+				break;
+		}
+	}
+	return n;
+}
+
+uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b)
+{
+	const size_t half = PLEX86_FILTER_TAIL - 1;
+	uint8_t seam[2 * (PLEX86_FILTER_TAIL - 1)];
+
+	memcpy(seam, a + PLEX86_PAGE_SIZE - half, half);
+	memcpy(seam + half, b, half);
+	return plex86_filter_scan(seam, sizeof(seam));
+}
+
+uint16_t plex86_filter_mask(uint32_t caps, bool long64, bool fsgsbase, bool strict)
+{
+	uint16_t mask = PLEX86_FOUND_HYPERCALL;
+
+	if (!(caps & PLEX86_CAP_TRAP_CPUID))
+		mask |= PLEX86_FOUND_CPUID;
+	if (!(caps & PLEX86_CAP_TRAP_TSC))
+		mask |= PLEX86_FOUND_TSC;
+	if (!(caps & PLEX86_CAP_XCR0))
+		mask |= PLEX86_FOUND_XCR0;
+	if (!(caps & PLEX86_CAP_PKRU))
+		mask |= PLEX86_FOUND_PKRU;
+	if (!fsgsbase)
+		mask |= PLEX86_FOUND_FSGSBASE;
+	if (!long64 && !(caps & PLEX86_CAP_TRAP_SYSENTER))
+		mask |= PLEX86_FOUND_SYSENTER;
+	if (strict) {
+		if (!(caps & PLEX86_CAP_TRAP_UMIP))
+			mask |= PLEX86_FOUND_UMIP;
+		if (!(caps & PLEX86_CAP_DESCRIPTORS))
+			mask |= PLEX86_FOUND_SELECTOR;
+		if (long64 && !(caps & PLEX86_CAP_SYSCALL_EXACT))
+			mask |= PLEX86_FOUND_INT80;
+	}
+	return mask;
+}

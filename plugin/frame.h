@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What is known of each page frame of guest RAM, whichever space maps it.  The
+ * rules between its uses are the coherency invariants:
+ *
+ *   I4  TABLE excludes native writing: guest page tables that a live space was
+ *       built from change only under Bochs's hands, who tells us.
+ *   I5  native writing excludes DECODED traces in Bochs, and native execution.
+ */
+#ifndef PLEX86_FRAME_H
+#define PLEX86_FRAME_H
+
+#include <stdint.h>
+
+#include <plex86/addr.h>
+
+#define PLEX86_FRAME_TABLE	0x01u	/* holds guest page tables of a live space */
+#define PLEX86_FRAME_DECODED	0x02u	/* Bochs may have traces from it */
+#define PLEX86_FRAME_SCANNED	0x04u	/* .findings is up to date */
+
+#define PLEX86_NONE UINT32_MAX		/* no node, no mapping */
+
+struct plex86_frame {
+	uint32_t rmap;		/* first native mapping: a plex86_slot, or PLEX86_NONE */
+	uint32_t watchers;	/* first node that was read from this table */
+	uint16_t nwrite;	/* native mappings that can write */
+	uint16_t nexec;		/* native mappings that can execute */
+	uint16_t findings;	/* PLEX86_FOUND_*, see filter.h */
+	uint8_t flags;
+	uint8_t flips;		/* changes between code and data in flip_epoch */
+	uint32_t flip_epoch;
+};
+
+#endif /* PLEX86_FRAME_H */

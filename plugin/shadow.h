@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Shadow spaces: for each guest address space that runs natively, a tree that
+ * mirrors those of the guest's page tables that were read, with what is mapped
+ * natively in its leaves.  A mapping is derived from table entries (I2); the
+ * tables are watched (I4), and the lines of a table that Bochs writes are read
+ * again before native code next runs in that space (I3).  So a space survives
+ * CR3 switches, TLB flushes and years of sleep.
+ *
+ * shadow_tree.c   nodes: descend, evaluate entries, drop subtrees
+ * shadow_map.c    mappings: frames' uses, reverse map, the engine's queue
+ * shadow_sync.c   re-read what changed
+ * shadow_fault.c  a page fault in native code: map the page and its neighbours
+ * spaces.c        find, create, evict
+ */
+#ifndef PLEX86_SHADOW_H
+#define PLEX86_SHADOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <plex86/engine.h>
+
+#include "frame.h"
+#include "host.h"
+#include "ram.h"
+#include "traps.h"
+#include "walk.h"
+
+struct plex86_shadow;
+
+/*
+ * One guest table, or the span of one large page.  Leaves (level 1) have the
+ * native mappings, the others have children.
+ */
+struct plex86_node {
+	struct plex86_shadow *shadow;
+	uint64_t base;		/* first linear address */
+	uint64_t table;		/* guest-physical; PLEX86_NO_TABLE within a large page */
+	uint64_t entry;		/* the parent's entry that led here, relevant bits */
+	uint32_t self;		/* own number */
+	uint32_t parent;
+	uint32_t watch_next;	/* next node read from the same table */
+	uint32_t dirty_next;	/* next node of this space to be read again */
+	uint32_t dirty;		/* 128-byte lines that were written */
+	uint16_t index;		/* in the parent */
+	uint16_t entries;
+	uint8_t level;
+	uint8_t rights;		/* PLEX86_PROT_* that the path down to here allows */
+	bool queued;		/* on the dirty list */
+	uint32_t *child;	/* level > 1: [entries] node numbers or PLEX86_NONE */
+	uint32_t *frame;	/* level 1: [entries] frame numbers, if prot */
+	uint32_t *rnext;	/* level 1: [entries] next slot that maps the same frame */
+	uint8_t *prot;		/* level 1: [entries] PLEX86_PROT_*, 0: not mapped */
+};
+
+#define PLEX86_NO_TABLE UINT64_MAX
+
+/* A mapping's name: node number and entry.  1024 entries at the most. */
+#define PLEX86_SLOT(node, index)	(((node) << 10) | (index))
+#define PLEX86_SLOT_NODE(slot)		((slot) >> 10)
+#define PLEX86_SLOT_INDEX(slot)		((slot) & 1023)
+#define PLEX86_MAX_NODES		(UINT32_MAX >> 10)
+
+/* One guest address space. */
+struct plex86_shadow {
+	struct plex86_world *world;
+	struct plex86_paging paging;	/* the key */
+	struct plex86_space *engine;
+	struct plex86_map_op *ops;	/* not yet given to the engine */
+	uint32_t nops, maxops;
+	uint32_t root;
+	uint32_t dirty;			/* first dirty node */
+	uint32_t mapped;		/* pages mapped natively */
+	uint64_t used;			/* for LRU */
+	struct plex86_traps traps;
+	bool broken;			/* out of memory in bookkeeping: must be destroyed */
+};
+
+struct plex86_shadow_stats {
+	uint64_t pages_mapped, pages_unmapped, pages_upgraded;
+	uint64_t ranges_mapped, ranges_unmapped;
+	uint64_t tables_watched, lines_reread, subtrees_dropped;
+	uint64_t spaces_created, spaces_evicted, spaces_lost;
+	uint64_t flips, flips_refused, filter_refused, pages_scanned, pages_trapped;
+};
+
+/* What all spaces of one guest share. */
+struct plex86_world {
+	const struct plex86_engine_ops *ops;
+	struct plex86_engine *engine;
+	const struct plex86_caps *caps;
+	const struct plex86_host_ops *host;
+	struct plex86_ram *ram;
+	struct plex86_frame *frames;
+	uint64_t nframes;
+	struct plex86_node **nodes;
+	uint32_t nnodes, maxnodes, freenode;
+	struct plex86_shadow **spaces;
+	uint32_t nspaces, maxspaces;
+	uint64_t clock;			/* of uses, for LRU */
+	uint32_t epoch;			/* advances every few milliseconds of guest time */
+	uint16_t filter;		/* findings that forbid execution, for who runs now */
+	bool long64;			/* who runs now is in 64-bit mode */
+	bool strict;
+	struct plex86_shadow_stats stats;
+};
+
+/* 0 or a negative errno.  Everything passed in is borrowed. */
+int plex86_world_init(struct plex86_world *w, const struct plex86_engine_ops *ops,
+		      struct plex86_engine *engine, const struct plex86_host_ops *host,
+		      struct plex86_ram *ram, uint32_t maxspaces, bool strict);
+void plex86_world_fini(struct plex86_world *w);
+
+/* Destroys all spaces; the frames forget their native uses. */
+void plex86_world_drop_all(struct plex86_world *w);
+
+/* Bochs is about to write to @mask lines of a watched page.  True: no traces there. */
+bool plex86_world_page_written(struct plex86_world *w, plex86_gpa_t gpa, uint32_t mask);
+
+/* Bochs decodes from a page. */
+void plex86_world_page_decoded(struct plex86_world *w, plex86_gpa_t gpa);
+
+/* All of Bochs's traces and watches are gone. */
+void plex86_world_stamps_reset(struct plex86_world *w);
+
+/* ---- spaces.c ---- */
+
+/* The space for @paging if there is one. */
+struct plex86_shadow *plex86_space_find(struct plex86_world *w, const struct plex86_paging *paging);
+
+/* Creates it, evicting the least recently used one if need be.  NULL: could not. */
+struct plex86_shadow *plex86_space_make(struct plex86_world *w, const struct plex86_paging *paging);
+
+void plex86_space_kill(struct plex86_shadow *s);
+
+/* Gives the queued operations to the engine.  A negative errno: kill the space. */
+int plex86_space_flush(struct plex86_shadow *s);
+
+/* ---- shadow_tree.c ---- */
+
+/* Drops the node and all below it, natively too. */
+void plex86_node_drop(struct plex86_world *w, uint32_t node);
+
+/*
+ * The leaf node for @la, reading tables and making nodes as needed; NULL where
+ * the guest's tables do not lead to a page table that user code may use.
+ */
+struct plex86_node *plex86_tree_leaf(struct plex86_shadow *s, plex86_gva_t la, bool make);
+
+/* True if the entry that led to child @index of @up still says the same. */
+bool plex86_child_is_current(struct plex86_node *up, unsigned int index);
+
+/* What the guest's tables allow for one page. */
+struct plex86_view {
+	plex86_gpa_t frame;
+	uint32_t allowed;	/* PLEX86_PROT_*, 0: nothing */
+};
+
+/* Evaluates entry @index of leaf @n; .allowed has WRITE only if D is set. */
+struct plex86_view plex86_leaf_view(struct plex86_node *n, unsigned int index);
+
+/* ---- shadow_map.c ---- */
+
+/*
+ * Maps entry @index of leaf @n to @frame with @prot, which must hold what
+ * plex86_leaf_view() allows at the most, never WRITE and EXEC at once.  Takes
+ * away what excludes it (I4, I5).  Returns the rights it got, 0 if none: the
+ * page is not RAM, holds tables, has findings, or flips too often.
+ */
+uint32_t plex86_map(struct plex86_node *n, unsigned int index, plex86_gpa_t frame, uint32_t prot);
+void plex86_unmap(struct plex86_node *n, unsigned int index);
+
+/* Unmaps the page at @la, which is mapped. */
+void plex86_unmap_at(struct plex86_shadow *s, plex86_gva_t la);
+
+/* Like plex86_unmap() for the frame's bookkeeping, but the engine is not told. */
+void plex86_forget(struct plex86_node *n, unsigned int index);
+void plex86_queue_unmap(struct plex86_shadow *s, uint64_t la, uint64_t npages);
+
+/* Takes every native mapping of @frame away that has one of the rights in @prot. */
+void plex86_frame_revoke(struct plex86_world *w, uint64_t frame, uint32_t prot);
+
+/* Must code at @la be left to Bochs, as far as is known already? */
+enum plex86_code {
+	PLEX86_CODE_OK,		/* no */
+	PLEX86_CODE_REFUSED,	/* yes, by the filter: traps could help */
+	PLEX86_CODE_FLIPS,	/* yes, it is written too often */
+};
+
+enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la);
+
+/* Maps the page of @la executable by means of traps; false if that can't be. */
+bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la);
+
+/* ---- shadow_sync.c ---- */
+
+/* Reads again what Bochs wrote to the space's tables.  Call before each run. */
+void plex86_shadow_sync(struct plex86_shadow *s, const struct plex86_paging *now);
+
+/* ---- shadow_fault.c ---- */
+
+enum plex86_fault_result {
+	PLEX86_FAULT_MAPPED,	/* something was mapped: run on */
+	PLEX86_FAULT_GUEST,	/* Bochs must execute the instruction */
+	PLEX86_FAULT_STUCK,	/* so must it, and this page will trap again */
+};
+
+enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva_t addr,
+					     plex86_gva_t rip, uint32_t access);
+
+static inline struct plex86_frame *plex86_frame_of(struct plex86_world *w, plex86_gpa_t gpa)
+{
+	uint64_t n = gpa.pa >> PLEX86_PAGE_SHIFT;
+
+	return n < w->nframes ? &w->frames[n] : NULL;
+}
+
+#endif /* PLEX86_SHADOW_H */

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A page fault in native code.  Either the guest's tables allow the access by
+ * now, and the page and its neighbours are mapped; or the fault is the guest's
+ * own business (not present, A or D not set yet, no right), and Bochs executes
+ * the instruction, with all its consequences.
+ */
+#include "shadow.h"
+
+/* Longest instruction (SDM vol. 2, 2.3.11): a fetch can fault this far behind RIP. */
+#define MAX_INSN 15
+
+/* Pages mapped along with the one that was asked for; half of a 128-byte table line. */
+#define NEIGHBOURS 16
+
+static bool is_fetch(plex86_gva_t addr, plex86_gva_t rip, uint32_t access)
+{
+	if (access & PLEX86_ACCESS_KNOWN)
+		return access & PLEX86_ACCESS_EXEC;
+	/* The CPU reports RIP itself, or the start of the page that the instruction runs into. */
+	return addr.la == rip.la ||
+	       ((addr.la & ~PLEX86_PAGE_MASK) == 0 && addr.la - rip.la < MAX_INSN);
+}
+
+/* What is mapped unasked: code beside code, and data beside data. */
+static void map_neighbour(struct plex86_node *n, unsigned int index, bool code)
+{
+	struct plex86_view v = plex86_leaf_view(n, index);
+	struct plex86_frame *f = plex86_frame_of(n->shadow->world, v.frame);
+	uint32_t want = v.allowed;
+
+	if (!want || !f || n->prot[index])
+		return;
+	if (code && (want & PLEX86_PROT_EXEC) && !(want & PLEX86_PROT_WRITE) && !f->nwrite) {
+		if (plex86_map(n, index, v.frame, want))
+			return;
+	}
+	want &= ~PLEX86_PROT_EXEC;
+	if (f->nexec || (f->flags & PLEX86_FRAME_DECODED))
+		want &= ~PLEX86_PROT_WRITE;
+	plex86_map(n, index, v.frame, want);
+}
+
+static void map_around(struct plex86_node *n, unsigned int index, bool code)
+{
+	/* A large page comes as one run; elsewhere what the guest has used near by. */
+	unsigned int span = n->table == PLEX86_NO_TABLE && !code ? n->entries : NEIGHBOURS;
+	unsigned int first = index & ~(span - 1), i;
+
+	for (i = first; i < first + span; i++)
+		if (i != index)
+			map_neighbour(n, i, code);
+}
+
+enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva_t addr,
+					     plex86_gva_t rip, uint32_t access)
+{
+	struct plex86_node *n = plex86_tree_leaf(s, addr, true);
+	struct plex86_frame *f;
+	bool fetch = is_fetch(addr, rip, access);
+	struct plex86_view v;
+	unsigned int index;
+	uint32_t had, want, got;
+
+	if (!n)
+		return PLEX86_FAULT_GUEST;
+	index = (addr.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
+	v = plex86_leaf_view(n, index);
+	had = n->prot[index];
+	if (!v.allowed)
+		return PLEX86_FAULT_GUEST;
+	f = plex86_frame_of(s->world, v.frame);
+	if (!f)
+		return PLEX86_FAULT_STUCK;	/* device memory */
+
+	if (fetch) {
+		if (!(v.allowed & PLEX86_PROT_EXEC))
+			return PLEX86_FAULT_GUEST;
+		want = PLEX86_PROT_READ | PLEX86_PROT_EXEC;
+	} else {
+		want = v.allowed & ~PLEX86_PROT_EXEC;
+		if (had && !(want & PLEX86_PROT_WRITE))
+			return PLEX86_FAULT_GUEST;	/* a write that the tables forbid */
+		/*
+		 * A read of a page that holds code must not take the code
+		 * away: map what reading needs, and let a write come again.
+		 */
+		if (!had && (f->nexec || (f->flags & PLEX86_FRAME_DECODED)) &&
+		    !((access & PLEX86_ACCESS_KNOWN) && (access & PLEX86_ACCESS_WRITE)))
+			want = PLEX86_PROT_READ;
+	}
+	if (want == had && n->frame[index] == v.frame.pa >> PLEX86_PAGE_SHIFT)
+		return PLEX86_FAULT_GUEST;	/* as the tables say: spurious, or the guest's */
+	got = plex86_map(n, index, v.frame, want);
+	if (s->broken || got != want)
+		return PLEX86_FAULT_STUCK;
+	if (!had)
+		map_around(n, index, fetch);
+	return PLEX86_FAULT_MAPPED;
+}

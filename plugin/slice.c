@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One slice: from "Bochs is about to execute user code" to "Bochs goes on".
+ *
+ *   plex86_core_user_mode()  CPL became 3: when shall we look?
+ *   plex86_core_plan()       now: is it worth it?  (cheap, no state exported)
+ *   plex86_core_slice()      may it run; sync the space; run; what ended it?
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core_internal.h"
+
+/* Guest time after which a page that flipped too often gets another chance. */
+#define EPOCH_NS 20000000u
+
+/* Native re-entries after page faults before events get a look, at the latest. */
+#define MAX_FAULTS 64
+
+/* Speeds of emulation outside of this are errors of measurement. */
+#define INSN_NS_MIN 0.2
+#define INSN_NS_MAX 20.0
+
+/* How long a burst stays with Bochs after a state that can't be entered. */
+#define REFUSED_TICKS 20000u
+
+void plex86_core_account(struct plex86_core *core, uint64_t icount)
+{
+	if (core->user && icount > core->accounted)
+		core->stats.emulated[core->emulating] += icount - core->accounted;
+	core->accounted = icount;
+}
+
+uint64_t plex86_core_user_mode(struct plex86_core *core, uint64_t cr3, uint64_t icount)
+{
+	core->stats.user_entries++;
+	core->user = true;
+	core->sample_ns = 0;
+	core->accounted = icount;
+	core->emulating = PLEX86_BY_POLICY;
+	return plex86_policy_user(&core->policy, cr3, icount);
+}
+
+void plex86_core_kernel_mode(struct plex86_core *core, uint64_t icount)
+{
+	plex86_core_account(core, icount);
+	core->user = false;
+	core->sample_ns = 0;
+}
+
+/*
+ * Measures emulation speed over stretches that plan() asked for: both ends are
+ * in user mode with nothing else in between.
+ */
+static void sample_speed(struct plex86_core *core, uint64_t icount)
+{
+	uint64_t insns = icount - core->sample_icount, now;
+	double ns;
+
+	if (core->samples++ % 16 > 1)
+		return;
+	now = plex86_thread_ns();
+	if (core->sample_ns && insns > 1000) {
+		ns = (double)(now - core->sample_ns) / insns;
+		if (ns > INSN_NS_MIN && ns < INSN_NS_MAX)
+			plex86_policy_speed(&core->policy, &core->insn_ns, ns);
+	}
+	core->sample_ns = now;
+	core->sample_icount = icount;
+}
+
+static bool have_space(struct plex86_core *core, uint64_t cr3)
+{
+	/* The root alone is enough for a guess; the slice looks at the whole key. */
+	return core->last && ((core->last->paging.root ^ cr3) & PLEX86_PTE_ADDR) == 0;
+}
+
+static bool any_space(struct plex86_core *core, uint64_t cr3)
+{
+	uint32_t i;
+
+	if (have_space(core, cr3))
+		return true;
+	for (i = 0; i < core->world.nspaces; i++)
+		if (((core->world.spaces[i]->paging.root ^ cr3) & PLEX86_PTE_ADDR) == 0)
+			return true;
+	return false;
+}
+
+bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint64_t icount,
+		      uint64_t *emulate)
+{
+	plex86_core_account(core, icount);
+	core->stats.asked++;
+	if (core->stats_requested) {
+		core->stats_requested = 0;
+		plex86_core_report(core);
+	}
+	if (plex86_policy_plan(&core->policy, cr3, rip, icount, core->ops && any_space(core, cr3),
+			       emulate) == PLEX86_PLAN_NATIVE)
+		return true;
+	core->emulating = PLEX86_BY_POLICY;
+	sample_speed(core, icount);
+	return false;
+}
+
+static enum plex86_verdict refuse(struct plex86_core *core, struct plex86_slice *slice,
+				  enum plex86_refusal r, const char *detail)
+{
+	char line[200];
+
+	core->stats.refused[r]++;
+	core->emulating = r;
+	if (!(core->told & (1u << r))) {
+		core->told |= 1u << r;
+		snprintf(line, sizeof(line), "user code is left to Bochs: %s%s%s",
+			 plex86_refusal_name(r), detail ? ": " : "", detail ? detail : "");
+		core->host->log(PLEX86_LOG_DEBUG, line);
+	}
+	slice->emulate = REFUSED_TICKS;
+	return PLEX86_EMULATE;
+}
+
+/* The space to run in, up to date and known to the engine.  NULL: not to be had. */
+static struct plex86_shadow *prepare(struct plex86_core *core, const struct plex86_paging *paging)
+{
+	struct plex86_world *w = &core->world;
+	struct plex86_shadow *s = plex86_space_find(w, paging);
+
+	if (!s) {
+		core->last = NULL;	/* may be evicted */
+		s = plex86_space_make(w, paging);
+	}
+	if (s)
+		plex86_shadow_sync(s, paging);
+	return s;
+}
+
+static void lose(struct plex86_core *core, struct plex86_shadow *s, const char *why)
+{
+	char line[200];
+
+	if (!core->world.stats.spaces_lost++) {
+		snprintf(line, sizeof(line),
+			 "a space was lost (%s); the guest goes on, the space is made again", why);
+		core->host->log(PLEX86_LOG_ERROR, line);
+	}
+	core->last = NULL;
+	plex86_space_kill(s);
+}
+
+static uint64_t segment_base(const struct plex86_cpu *cpu)
+{
+	return cpu->mode == PLEX86_MODE_64 ? 0 : cpu->seg[PLEX86_CS].base;
+}
+
+static plex86_gva_t linear_rip(const struct plex86_cpu *cpu)
+{
+	uint64_t la = segment_base(cpu) + cpu->rip;
+
+	if (cpu->mode != PLEX86_MODE_64)
+		la &= UINT32_MAX;
+	return (plex86_gva_t){ la };
+}
+
+/* The page that code is in: natively, natively with traps, or not. */
+static bool may_execute(struct plex86_core *core, struct plex86_shadow *s, plex86_gva_t rip)
+{
+	enum plex86_code code = plex86_code_check(s, rip);
+
+	if (code != PLEX86_CODE_REFUSED)
+		return code == PLEX86_CODE_OK;
+	return plex86_traps_earned(&s->traps, rip, core->policy.break_even,
+				   core->policy.space_worth) &&
+	       plex86_map_trapped(s, rip);
+}
+
+static void charge(struct plex86_core *core, struct plex86_slice *slice, uint64_t ran_ns)
+{
+	/* What the round trip itself takes is not the guest's time. */
+	uint64_t own = ran_ns > core->caps->round_trip_ns ? ran_ns - core->caps->round_trip_ns : 0;
+	uint64_t total = (uint64_t)slice->ticks + plex86_clock_charge(&core->clock, own);
+
+	slice->ticks = total > UINT32_MAX ? UINT32_MAX : (uint32_t)total;
+	core->stats.native_ns += ran_ns;
+}
+
+static enum plex86_verdict end(struct plex86_core *core, struct plex86_slice *slice,
+			       const struct plex86_cpu *cpu, enum plex86_slice_end how,
+			       uint64_t ran_ns)
+{
+	uint64_t icount = slice->icount + slice->ticks;
+
+	core->stats.native_ticks += slice->ticks;
+	core->accounted = icount;
+	core->sample_ns = 0;
+	core->emulating = PLEX86_BY_TRAP;
+	plex86_policy_ran(&core->policy, how, ran_ns, slice->cr3, cpu->rip, icount);
+	if (how == PLEX86_SLICE_ASYNC)
+		return PLEX86_RAN;
+	core->stats.steps++;
+	return PLEX86_STEP;
+}
+
+enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cpu *cpu,
+				      struct plex86_vec *vec, struct plex86_slice *slice)
+{
+	struct plex86_world *w = &core->world;
+	struct plex86_paging paging;
+	struct plex86_exit exit;
+	struct plex86_shadow *s;
+	enum plex86_refusal r;
+	uint64_t ran_ns = 0, budget;
+	unsigned int faults;
+	uint32_t flags;
+	int err;
+
+	slice->ticks = 0;
+	slice->changed = false;
+	if (!core->ops)
+		return refuse(core, slice, PLEX86_REFUSE_ENGINE, "engine=none");
+
+	/* 1. May this state run natively at all? */
+	r = plex86_entry_check(cpu, slice->env, core->caps, core->config.strict);
+	if (r)
+		return refuse(core, slice, r, NULL);
+	if (plex86_paging_from_cr(&paging, cpu->cr0, slice->cr3, cpu->cr4, cpu->efer, slice->pdpte))
+		return refuse(core, slice, PLEX86_REFUSE_PAGING, NULL);
+	paging.huge1g = core->config.huge1g;
+	paging.phys_bits = core->config.phys_bits;
+
+	/* 2. Its space, as the guest's tables are now. */
+	w->filter = plex86_filter_mask(core->caps->flags, cpu->mode == PLEX86_MODE_64,
+				       cpu->cr4 & (1u << 16), w->strict);
+	w->long64 = cpu->mode == PLEX86_MODE_64;
+	w->epoch = slice->icount / (core->clock.ips * EPOCH_NS / 1000000000u + 1);
+	s = prepare(core, &paging);
+	if (!s)
+		return refuse(core, slice, PLEX86_REFUSE_ENGINE, "no space can be made");
+	if (!may_execute(core, s, linear_rip(cpu))) {
+		core->emulating = PLEX86_BY_FILTER;
+		slice->emulate = core->policy.break_even;
+		return PLEX86_EMULATE;
+	}
+
+	for (faults = 0;; faults++) {
+		/* 3. Run until something happens or the next timer event is due. */
+		err = plex86_space_flush(s);
+		if (err) {
+			lose(core, s, strerror(-err));
+			return slice->changed ? end(core, slice, cpu, PLEX86_SLICE_ASYNC, ran_ns) :
+			       refuse(core, slice, PLEX86_REFUSE_ENGINE, "the space was lost");
+		}
+		budget = slice->ticks_left > slice->ticks ? slice->ticks_left - slice->ticks : 1;
+		flags = slice->vec_same ? PLEX86_RUN_VEC_SAME : 0;
+		memset(&exit, 0, sizeof(exit));
+		err = core->ops->run(s->engine, cpu, vec, flags,
+				     plex86_clock_ns(&core->clock, budget), &exit);
+		if (err) {
+			lose(core, s, strerror(-err));
+			return slice->changed ? end(core, slice, cpu, PLEX86_SLICE_ASYNC, ran_ns) :
+			       refuse(core, slice, PLEX86_REFUSE_ENGINE, "the space was lost");
+		}
+		core->stats.exits[exit.reason & 7]++;
+		if (exit.reason == PLEX86_EXIT_REFUSED) {
+			if (slice->changed)
+				return end(core, slice, cpu, PLEX86_SLICE_STUCK, ran_ns);
+			return refuse(core, slice, PLEX86_REFUSE_ENGINE, exit.why);
+		}
+		core->stats.slices++;
+		slice->changed = true;
+		core->last = s;
+		slice->vec_same = true;
+		ran_ns += exit.ran_ns;
+		charge(core, slice, exit.ran_ns);
+
+		/* 4. What ended it decides what Bochs does next. */
+		switch (exit.reason) {
+		case PLEX86_EXIT_PAGE:
+			switch (plex86_shadow_fault(s, (plex86_gva_t){ exit.addr }, linear_rip(cpu),
+						    exit.access)) {
+			case PLEX86_FAULT_MAPPED:
+				core->stats.faults_mapped++;
+				if (slice->ticks >= slice->ticks_left || faults >= MAX_FAULTS)
+					return end(core, slice, cpu, PLEX86_SLICE_ASYNC, ran_ns);
+				continue;
+			case PLEX86_FAULT_GUEST:
+				core->stats.faults_guest++;
+				return end(core, slice, cpu, PLEX86_SLICE_STEP, ran_ns);
+			case PLEX86_FAULT_STUCK:
+				core->stats.faults_stuck++;
+				if (plex86_code_check(s, (plex86_gva_t){ exit.addr }) ==
+				    PLEX86_CODE_REFUSED &&
+				    may_execute(core, s, (plex86_gva_t){ exit.addr }))
+					continue;
+				return end(core, slice, cpu, PLEX86_SLICE_STUCK, ran_ns);
+			}
+			break;
+		case PLEX86_EXIT_TRAP:
+			/* A trap, not a fault: RIP is behind the instruction already. */
+			slice->single_step = exit.vector == 1;
+			return end(core, slice, cpu, PLEX86_SLICE_STEP, ran_ns);
+		case PLEX86_EXIT_LOST:
+			lose(core, s, exit.why);
+			return end(core, slice, cpu, PLEX86_SLICE_ASYNC, ran_ns);
+		default:
+			return end(core, slice, cpu, PLEX86_SLICE_ASYNC, ran_ns);
+		}
+	}
+}

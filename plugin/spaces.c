@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The set of shadow spaces: bounded, least recently used goes first.  Whatever
+ * a space is, is derived; so giving one up costs time and nothing else.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shadow.h"
+
+int plex86_world_init(struct plex86_world *w, const struct plex86_engine_ops *ops,
+		      struct plex86_engine *engine, const struct plex86_host_ops *host,
+		      struct plex86_ram *ram, uint32_t maxspaces, bool strict)
+{
+	uint64_t i;
+
+	memset(w, 0, sizeof(*w));
+	w->ops = ops;
+	w->engine = engine;
+	w->caps = ops->caps(engine);
+	w->host = host;
+	w->ram = ram;
+	w->strict = strict;
+	w->maxspaces = maxspaces;
+	w->nframes = ram->guest_size >> PLEX86_PAGE_SHIFT;
+	w->frames = calloc(w->nframes, sizeof(*w->frames));
+	w->spaces = calloc(maxspaces, sizeof(*w->spaces));
+	if (!w->frames || !w->spaces) {
+		free(w->frames);
+		free(w->spaces);
+		return -ENOMEM;
+	}
+	for (i = 0; i < w->nframes; i++)
+		w->frames[i].rmap = w->frames[i].watchers = PLEX86_NONE;
+	return 0;
+}
+
+void plex86_world_drop_all(struct plex86_world *w)
+{
+	while (w->nspaces)
+		plex86_space_kill(w->spaces[w->nspaces - 1]);
+}
+
+void plex86_world_fini(struct plex86_world *w)
+{
+	plex86_world_drop_all(w);
+	free(w->nodes);
+	free(w->frames);
+	free(w->spaces);
+	memset(w, 0, sizeof(*w));
+}
+
+static bool same_key(const struct plex86_paging *a, const struct plex86_paging *b)
+{
+	return a->root == b->root && a->mode == b->mode && a->pse == b->pse && a->nxe == b->nxe;
+}
+
+struct plex86_shadow *plex86_space_find(struct plex86_world *w, const struct plex86_paging *paging)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->nspaces; i++) {
+		if (same_key(&w->spaces[i]->paging, paging)) {
+			w->spaces[i]->used = ++w->clock;
+			return w->spaces[i];
+		}
+	}
+	return NULL;
+}
+
+void plex86_space_kill(struct plex86_shadow *s)
+{
+	struct plex86_world *w = s->world;
+	uint32_t i;
+
+	if (s->root != PLEX86_NONE)
+		plex86_node_drop(w, s->root);
+	w->ops->space_destroy(s->engine);
+	for (i = 0; w->spaces[i] != s; i++)
+		;
+	w->spaces[i] = w->spaces[--w->nspaces];
+	free(s->ops);
+	free(s);
+}
+
+static void evict(struct plex86_world *w)
+{
+	uint32_t i, oldest = 0;
+
+	for (i = 1; i < w->nspaces; i++)
+		if (w->spaces[i]->used < w->spaces[oldest]->used)
+			oldest = i;
+	w->stats.spaces_evicted++;
+	plex86_space_kill(w->spaces[oldest]);
+}
+
+struct plex86_shadow *plex86_space_make(struct plex86_world *w, const struct plex86_paging *paging)
+{
+	struct plex86_shadow *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return NULL;
+	if (w->nspaces == w->maxspaces)
+		evict(w);
+	err = w->ops->space_create(w->engine, &s->engine);
+	while (err && w->nspaces) {
+		/* Out of processes or memory, maybe: one space fewer may help. */
+		evict(w);
+		err = w->ops->space_create(w->engine, &s->engine);
+	}
+	if (err) {
+		free(s);
+		return NULL;
+	}
+	s->world = w;
+	s->paging = *paging;
+	s->root = s->dirty = PLEX86_NONE;
+	s->used = ++w->clock;
+	w->spaces[w->nspaces++] = s;
+	w->stats.spaces_created++;
+	return s;
+}
+
+int plex86_space_flush(struct plex86_shadow *s)
+{
+	const struct plex86_world *w = s->world;
+	plex86_gva_t traps[PLEX86_MAX_TRAPS];
+	uint32_t n = s->nops, ntraps;
+	int err;
+
+	if (s->broken)
+		return -ENOMEM;
+	if (s->traps.changed) {
+		ntraps = plex86_traps_list(&s->traps, traps);
+		err = w->ops->set_traps(s->engine, traps, ntraps);
+		if (err)
+			return err;
+		s->traps.changed = false;
+	}
+	if (!n)
+		return 0;
+	s->nops = 0;
+	return w->ops->apply(s->engine, s->ops, n, NULL);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "filter.h"
+#include "shadow.h"
+#include "traps.h"
+
+bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns, uint64_t worth)
+{
+	uint64_t page = la.la & PLEX86_PAGE_MASK;
+	unsigned int i, least = 0;
+
+	for (i = 0; i < PLEX86_TRAPS_HOT; i++) {
+		if (t->hot[i].la == page && t->hot[i].emulated) {
+			t->hot[i].emulated += insns;
+			return t->hot[i].emulated >= worth;
+		}
+		if (t->hot[i].emulated < t->hot[least].emulated)
+			least = i;
+	}
+	t->hot[least].la = page;
+	t->hot[least].emulated = insns;
+	return insns >= worth;
+}
+
+bool plex86_traps_cover(const struct plex86_traps *t, uint64_t la)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->npages; i++)
+		if (t->page[i].la == la)
+			return true;
+	return false;
+}
+
+void plex86_traps_drop(struct plex86_traps *t, uint64_t la)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->npages; i++) {
+		if (t->page[i].la == la) {
+			memmove(&t->page[i], &t->page[i + 1],
+				(t->npages - i - 1) * sizeof(t->page[0]));
+			t->npages--;
+			t->changed = true;
+			return;
+		}
+	}
+}
+
+unsigned int plex86_traps_list(const struct plex86_traps *t, plex86_gva_t out[PLEX86_MAX_TRAPS])
+{
+	unsigned int i, j, n = 0;
+
+	for (i = 0; i < t->npages; i++)
+		for (j = 0; j < t->page[i].n; j++)
+			out[n++] = t->page[i].addr[j];
+	return n;
+}
+
+bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, bool long64)
+{
+	struct plex86_traps *t = &s->traps;
+	struct plex86_trap_page *p;
+	plex86_gva_t used[PLEX86_MAX_TRAPS];
+	uint16_t at[PLEX86_MAX_TRAPS];
+	unsigned int max = s->world->caps->max_traps;
+	int n, i;
+
+	if (!max)
+		return false;
+	n = plex86_filter_locate(code, s->world->filter, long64, at, max);
+	if (n <= 0)
+		return false;
+	/* The page that has had its traps longest gives them up, and with them its mapping. */
+	while (plex86_traps_list(t, used) + n > max)
+		plex86_unmap_at(s, (plex86_gva_t){ t->page[0].la });
+	p = &t->page[t->npages++];
+	p->la = la;
+	p->n = n;
+	for (i = 0; i < n; i++)
+		p->addr[i].la = la + at[i];
+	t->changed = true;
+	return true;
+}

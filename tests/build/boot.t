@@ -1,0 +1,48 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The Bochs of this build boots where it was built, through its own BIOS, with
+# no environment but the wrapper's: once without the accelerator's line in
+# bochsrc, once with the accelerator asked to do nothing.
+set -u
+. "$top_srcdir/tests/tap.sh"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+# shellcheck disable=SC2086
+tap "the boot sector assembles" $CC -m32 -nostdlib -static -Wl,--oformat=binary -Wl,-Ttext=0x7c00 \
+	-Wl,--build-id=none -no-pie -fno-asynchronous-unwind-tables \
+	-o sector "$top_srcdir/tests/build/boot-sector.S"
+truncate -s 1474560 sector
+
+cat >bochsrc <<END
+plugin_ctrl: unmapped=1, biosdev=1
+display_library: nogui
+cpu: ips=100000000
+clock: sync=none
+memory: guest=32, host=32
+floppya: 1_44=$work/sector, status=inserted
+boot: floppy
+romimage: file=\$BXSHARE/BIOS-bochs-latest
+vgaromimage: file=\$BXSHARE/VGABIOS-lgpl-latest.bin
+port_e9_hack: enabled=1
+sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
+log: $work/bochs.log
+panic: action=fatal
+END
+
+boot() {
+	unset LTDL_LIBRARY_PATH BXSHARE
+	rm -f bochs.log
+	timeout 120 "$BOCHS" -q -f bochsrc "$@" >out.txt 2>&1 </dev/null
+	grep -q 'boot sector reached' out.txt && return
+	tail -n 5 out.txt bochs.log
+	return 1
+}
+
+tap "boots a floppy without the accelerator" boot
+tap "boots a floppy with plex86: enabled=0" boot 'plex86: enabled=0'
+
+tap_done

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * 32-bit code in flat segments, as 32-bit Linux sets them up: its own selectors,
+ * GS with a base.  Also compatibility mode, and the way between the two.
+ */
+#include "harness.h"
+
+#define PROG(sym) extern const uint8_t sym[]
+PROG(g32_int80); PROG(g32_int3); PROG(g32_cd03); PROG(g32_hlt); PROG(g32_cli); PROG(g32_in);
+PROG(g32_ud2); PROG(g32_icebp); PROG(g32_int20); PROG(g32_into); PROG(g32_into_hlt);
+PROG(g32_bound); PROG(g32_div0); PROG(g32_load); PROG(g32_store); PROG(g32_jmp);
+PROG(g32_aam0); PROG(g32_rep_movsb); PROG(g32_work); PROG(g32_work_trap); PROG(g32_gs);
+PROG(g32_gs_trap); PROG(g32_gs_reload); PROG(g32_gs_reload_trap); PROG(g32_null_fs);
+PROG(g32_spin); PROG(g32_to_64); PROG(g32_to_64_trap); PROG(g64_to_compat);
+PROG(g64_compat_part); PROG(g64_hlt);
+
+#define UNMAPPED	0x50000000u
+
+static const struct {
+	const char *name;
+	const uint8_t *at;
+	uint32_t vector;
+	uint64_t flags;
+} traps[] = {
+	{ "INT 80H", g32_int80, ANY_VECTOR, FLAG_DF },
+	{ "INT3", g32_int3, 3, 0 },
+	{ "INT3 as CD 03", g32_cd03, 3, 0 },
+	{ "HLT", g32_hlt, 13, FLAG_CF },
+	{ "CLI", g32_cli, 13, 0 },
+	{ "IN", g32_in, 13, 0 },
+	{ "UD2", g32_ud2, 6, 0 },
+	{ "ICEBP", g32_icebp, ANY_VECTOR, 0 },
+	{ "INT 20H", g32_int20, 13, 0 },
+	{ "INTO with OF set", g32_into, 4, FLAG_OF },
+	{ "HLT behind INTO, entered with OF set", g32_into_hlt, 13, FLAG_OF },
+	{ "BOUND", g32_bound, 5, 0 },
+	{ "DIV by zero", g32_div0, 0, 0 },
+	{ "AAM 0", g32_aam0, 0, 0 },
+	{ "load from null FS", g32_null_fs, 13, 0 },
+};
+
+static void init_trial(struct trial *t, const uint8_t *at, uint32_t mode)
+{
+	init_cpu32(&t->cpu, AT32(at));
+	init_vec(&t->vec, 2, caps->xcr0);
+	t->cpu.mode = mode;
+	if (mode == PLEX86_MODE_COMPAT)
+		t->cpu.efer = 0xd01;
+}
+
+static void test_traps(struct plex86_space *s, uint32_t mode, const char *name)
+{
+	struct trial t;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(traps) / sizeof(traps[0]); i++) {
+		init_trial(&t, traps[i].at, mode);
+		t.cpu.rflags |= traps[i].flags;
+		run_to_trap(s, &t);
+		report(is_trap(&t, traps[i].vector) & same_state(&t, AT32(traps[i].at), 0),
+		       "%s: %s: TRAP, state exact", name, traps[i].name);
+	}
+	init_trial(&t, g32_into, mode);
+	run_to_trap(s, &t);
+	report(is_trap(&t, 13) & same_state(&t, AT32(g32_into_hlt), 0),
+	       "%s: INTO with OF clear does nothing", name);
+}
+
+static void test_pages(struct plex86_space *s)
+{
+	struct trial t;
+
+	init_trial(&t, g32_load, PLEX86_MODE_32);
+	t.cpu.gpr[PLEX86_RAX] = UNMAPPED;
+	run_to_trap(s, &t);
+	report(is_page(&t, UNMAPPED) & same_state(&t, AT32(g32_load), 0),
+	       "32-bit: load from an unmapped page: PAGE, state exact");
+	init_trial(&t, g32_store, PLEX86_MODE_32);
+	t.cpu.gpr[PLEX86_RAX] = 0xfffffff0;
+	run_to_trap(s, &t);
+	report(is_page(&t, 0xfffffff0) & same_state(&t, AT32(g32_store), 0),
+	       "32-bit: store just below 4 GiB: PAGE, state exact");
+	init_trial(&t, g32_store, PLEX86_MODE_32);
+	t.cpu.gpr[PLEX86_RAX] = VA_CODE32;
+	run_to_trap(s, &t);
+	report(is_page(&t, VA_CODE32) & same_state(&t, AT32(g32_store), 0),
+	       "32-bit: store to a read-only page: PAGE, state exact");
+	init_trial(&t, g32_jmp, PLEX86_MODE_32);
+	t.cpu.gpr[PLEX86_RAX] = VA_DATA;
+	run_to_trap(s, &t);
+	report(is_page(&t, VA_DATA) & same_state(&t, VA_DATA, 0),
+	       "32-bit: jump to a page without EXEC: PAGE at the target");
+
+	init_trial(&t, g32_rep_movsb, PLEX86_MODE_32);
+	t.cpu.gpr[PLEX86_RSI] = VA_DATA;
+	t.cpu.gpr[PLEX86_RDI] = VA_STACK + PAGE(STACK_PAGES) - 256;
+	t.cpu.gpr[PLEX86_RCX] = 1000;
+	run_to_trap(s, &t);
+	report(is_page(&t, VA_STACK + PAGE(STACK_PAGES)) && t.cpu.rip == AT32(g32_rep_movsb) &&
+	       t.cpu.gpr[PLEX86_RCX] == 744 && t.cpu.gpr[PLEX86_RSI] == VA_DATA + 256,
+	       "32-bit: REP MOVSB into an unmapped page: exact");
+}
+
+static void test_work(struct plex86_space *s)
+{
+	const uint64_t *b;
+	struct trial t;
+
+	init_trial(&t, g32_work, PLEX86_MODE_32);
+	run_to_trap(s, &t);
+	b = t.before.gpr;
+	report(is_trap(&t, ANY_VECTOR) && t.cpu.rip == AT32(g32_work_trap) &&
+	       t.cpu.gpr[PLEX86_RBX] == (uint32_t)(b[PLEX86_RBX] + b[PLEX86_RAX]) &&
+	       t.cpu.gpr[PLEX86_RCX] == b[PLEX86_RDX] && t.cpu.gpr[PLEX86_RDX] == b[PLEX86_RCX] &&
+	       t.cpu.gpr[PLEX86_RBP] == (uint32_t)(b[PLEX86_RSI] + 2 * b[PLEX86_RDI] + 5) &&
+	       t.cpu.gpr[PLEX86_RSP] == b[PLEX86_RSP] - 4 &&
+	       t.cpu.gpr[PLEX86_RAX] == b[PLEX86_RAX] && t.cpu.rflags & FLAG_DF,
+	       "32-bit: what instructions did to all registers comes back");
+}
+
+static void test_tls(struct plex86_space *s)
+{
+	struct plex86_space *other = fresh_space();
+	uint32_t word = 0xc0ffee11, seen;
+	bool good = true;
+	struct trial t;
+	unsigned int i;
+
+	memcpy(ram + RAM_DATA + 0x214, &word, 4);
+	init_trial(&t, g32_gs, PLEX86_MODE_32);
+	run_to_trap(s, &t);
+	memcpy(&seen, ram + RAM_DATA + 0x218, 4);
+	report(is_trap(&t, ANY_VECTOR) & same_state(&t, AT32(g32_gs_trap), MAY_RAX) &&
+	       t.cpu.gpr[PLEX86_RAX] == word && seen == 0x55aa,
+	       "32-bit: load and store through GS; its selector and base are kept");
+
+	/* Thread switches: another base each time, in two spaces. */
+	for (i = 0; i < 12; i++) {
+		word = 0x1000 + i;
+		memcpy(ram + RAM_DATA + 0x400 + i * 64 + 0x14, &word, 4);
+		init_trial(&t, g32_gs, PLEX86_MODE_32);
+		t.cpu.seg[PLEX86_GS].base = VA_DATA + 0x400 + i * 64;
+		run_to_trap(i % 3 ? s : other, &t);
+		good &= is_trap(&t, ANY_VECTOR) & same_state(&t, AT32(g32_gs_trap), MAY_RAX) &&
+			t.cpu.gpr[PLEX86_RAX] == word;
+	}
+	report(good, "32-bit: a different GS base in each slice");
+
+	word = 0xc0ffee11;
+	memcpy(ram + RAM_DATA + 0x214, &word, 4);
+	init_trial(&t, g32_gs_reload, PLEX86_MODE_32);
+	run_to_trap(s, &t);
+	report(is_trap(&t, 13) & same_state(&t, AT32(g32_gs_reload_trap), MAY_RAX | MAY_RCX) &&
+	       t.cpu.gpr[PLEX86_RCX] == word,
+	       "32-bit: MOV EAX, GS; MOV GS, EAX changes nothing");
+	ops->space_destroy(other);
+}
+
+static void test_modes(struct plex86_space *s)
+{
+	uint32_t far[2] = { (uint32_t)AT64(g64_compat_part), 0x23 };
+	struct trial t;
+
+	/* Both ways; a 64-bit system with Linux's selectors does that. */
+	memcpy(ram + RAM_DATA, far, 6);
+	init_cpu64(&t.cpu, AT64(g64_to_compat));
+	plex86_vec_init(&t.vec);
+	t.cpu.gpr[PLEX86_RDI] = VA_DATA;
+	t.cpu.gpr[PLEX86_RAX] = 5;
+	run_to_trap(s, &t);
+	report(is_trap(&t, ANY_VECTOR) &&
+	       (t.cpu.rip == AT64(g64_to_compat) ||
+		(t.cpu.gpr[PLEX86_RAX] == 6 && t.cpu.seg[PLEX86_CS].sel == 0x23 &&
+		 t.cpu.seg[PLEX86_CS].attr & PLEX86_SEG_DB &&
+		 !(t.cpu.seg[PLEX86_CS].attr & PLEX86_SEG_L))),
+	       "64-bit: far jump to 32-bit code: traps, or comes back as 32-bit code");
+
+	far[0] = (uint32_t)AT32(g32_to_64) + 2;
+	far[1] = 0x33;
+	memcpy(ram + RAM_DATA, far, 6);
+	init_trial(&t, g32_to_64, PLEX86_MODE_COMPAT);
+	t.cpu.seg[PLEX86_CS].sel = 0x23;
+	t.cpu.gpr[PLEX86_RDI] = VA_DATA;
+	run_to_trap(s, &t);
+	report(is_trap(&t, 13) &&
+	       (t.cpu.rip == AT32(g32_to_64) ||
+		(t.cpu.rip == AT32(g32_to_64_trap) &&
+		 t.cpu.gpr[PLEX86_R9] == UINT64_C(0x1122334455667788) &&
+		 t.cpu.seg[PLEX86_CS].attr & PLEX86_SEG_L)),
+	       "compat: far jump to 64-bit code: traps, or comes back as 64-bit code");
+
+	/* A space serves whatever mode comes. */
+	init_trial(&t, g32_hlt, PLEX86_MODE_32);
+	run_to_trap(s, &t);
+	init_cpu64(&t.cpu, AT64(g64_hlt));
+	run_to_trap(s, &t);
+	report(is_trap(&t, 13) & same_state(&t, AT64(g64_hlt), 0),
+	       "64-bit code right after 32-bit code");
+
+	init_trial(&t, g32_spin, PLEX86_MODE_32);
+	run_trial(s, &t, 0, 1000000);
+	report(is_reason(&t, PLEX86_EXIT_DEADLINE) & same_state(&t, AT32(g32_spin), 0),
+	       "32-bit: an endless loop ends at its deadline");
+}
+
+void test_compat(void)
+{
+	struct plex86_space *s;
+	struct trial t;
+
+	if (!(caps->flags & PLEX86_CAP_COMPAT)) {
+		s = fresh_space();
+		init_trial(&t, g32_hlt, PLEX86_MODE_32);
+		run_trial(s, &t, 0, FOREVER);
+		report(is_reason(&t, PLEX86_EXIT_REFUSED), "32-bit code is refused");
+		skip("32-bit code", "the engine doesn't run it here (no CAP_COMPAT)");
+		ops->space_destroy(s);
+		return;
+	}
+	s = fresh_space();
+	test_traps(s, PLEX86_MODE_32, "32-bit");
+	test_traps(s, PLEX86_MODE_COMPAT, "compat");
+	test_pages(s);
+	test_work(s);
+	test_tls(s);
+	test_modes(s);
+	ops->space_destroy(s);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * For assembler that is the same program in 32- and 64-bit mode: _ax is the
+ * full register, PTR the directive for one, and the markers of user code.
+ */
+#ifndef GUEST_REGS_H
+#define GUEST_REGS_H
+
+#include "layout.h"
+
+#ifdef __x86_64__
+#define _ax %rax
+#define _bx %rbx
+#define _cx %rcx
+#define _dx %rdx
+#define _si %rsi
+#define _di %rdi
+#define _bp %rbp
+#define _sp %rsp
+#define PTR .quad
+#define WORD 8
+#else
+#define _ax %eax
+#define _bx %ebx
+#define _cx %ecx
+#define _dx %edx
+#define _si %esi
+#define _di %edi
+#define _bp %ebp
+#define _sp %esp
+#define PTR .long
+#define WORD 4
+#endif
+
+#endif /* GUEST_REGS_H */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Runs the trap table: each case must end in its trap, with everything exact. */
+#include "tk.h"
+#include "trapcase.h"
+
+#define XCR0_AVX	4u
+#define PORT_LOG	0xe9
+
+static const struct trap_case *tc;
+
+static u32 memory_hash(void)
+{
+	static const u32 pages[] = { U_DATA, U_EDGE, U_RW_RO, U_RW_RO + PAGE,
+				     U_STACK + (U_STACK_PAGES - 1) * PAGE };
+	u32 h = FNV_START;
+
+	for (u32 i = 0; i < ARRAY_SIZE(pages); i++)
+		h = fnv(h, phys(user_pa(pages[i])), PAGE);
+	return h;
+}
+
+static void set_up(void)
+{
+	u32 i;
+
+	load_blob(tc->start, tc->end);
+	for (i = 0; i < 64; i++)
+		user_put32(U_DATA + 4 * i, 0x01020304 * i);
+	if (tc->flags & F_AM)
+		set_cr0(get_cr0() | CR0_AM);
+	if (tc->flags & F_TS)
+		set_cr0(get_cr0() | CR0_TS);
+	if (tc->flags & F_IOPL3)
+		u.flags |= FL_IOPL3;
+	if (tc->flags & F_TSD)
+		set_cr4(get_cr4() | CR4_TSD);
+	if (tc->flags & F_PCE)
+		set_cr4(get_cr4() | CR4_PCE);
+	iopb_allow(PORT_LOG, tc->flags & F_IOPB);
+}
+
+static void run_case(void)
+{
+	ulong at = tc->flags & F_ABS ? tc->at : U_BLOB + tc->at;
+	ulong err = tc->err | (tc->flags & F_FETCH && mode->nx ? 0x10 : 0);
+
+	set_up();
+	run();
+	say("  vec=%x err=%x ip=%X", (u32)u.vec, (u32)u.err, (u64)u.ip);
+	if (u.vec == 14)
+		say(" cr2=%X", (u64)trap_cr2);
+	if (u.vec == 1)
+		say(" dr6=%x", (u32)trap_dr6);
+	say(" flags=%x regs=%h fpu=%h mem=%h\n", (u32)u.flags & FL_SHOWN, ctx_hash(), fpu_hash(),
+	    memory_hash());
+	expect(u.vec == tc->vec);
+	expect(u.err == err);
+	expect(u.ip == at);
+	if (u.vec == 14)
+		expect(trap_cr2 == tc->cr2);
+	iopb_allow(PORT_LOG, false);
+}
+
+void tests_traps(void)
+{
+	for (tc = traptab_start; tc < traptab_end; tc++) {
+		struct test t = { tc->name, ENV_ALL, run_case };
+
+		if ((tc->flags & F_NX && !mode->nx) || (tc->flags & F_NO_NX && mode->nx) ||
+		    (tc->flags & F_AVX && !(fpu_xcr0 & XCR0_AVX)))
+			continue;
+		run_tests("trap", &t, 1);
+	}
+}

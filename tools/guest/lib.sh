@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What the guest and demo scripts share: where things are, and how to speak.
+# Sourced, never run.  BUILD is the build folder; everything that is made goes there.
+# shellcheck shell=bash
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=${BUILD:-$TOP/build}
+mkdir -p "$BUILD"
+BUILD=$(cd "$BUILD" && pwd)
+GUEST=$BUILD/guest
+GUEST_ARCHS="amd64 i386"
+
+say() {		# progress, for the person who waits
+	echo "$*" >&2
+}
+
+die() {
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+need() {	# need COMMAND PACKAGE
+	command -v "$1" >/dev/null || die "'$1' is missing: apt-get install $2"
+}
+
+check_arch() {
+	case " $GUEST_ARCHS " in
+	*" $1 "*) ;;
+	*) die "there is no guest '$1' (there are: $GUEST_ARCHS)" ;;
+	esac
+}
+
+# True when OUT exists and is newer than all inputs.
+fresh() {	# fresh OUT INPUT...
+	local out=$1 in
+	shift
+	[ -e "$out" ] || return 1
+	for in; do
+		[ "$in" -nt "$out" ] && return 1
+	done
+	return 0
+}
+
+# The guest's model must be a subset of the host's processor, and of the host's
+# vendor: SYSCALL and SYSENTER in 32-bit code differ between the two.
+default_model() {
+	if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
+		echo ryzen
+	else
+		echo corei7_haswell_4770
+	fi
+}
