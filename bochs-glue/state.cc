@@ -47,7 +47,9 @@ void plex86_export_cpu(struct plex86_cpu *to)
 
   for (unsigned n = 0; n < PLEX86_NGPR; n++) to->gpr[n] = cpu->gen_reg[n].rrx;
   to->rip = cpu->gen_reg[BX_64BIT_REG_RIP].rrx;
-  to->rflags = cpu->read_eflags();
+  // RF only holds back instruction breakpoints, and there are none; Bochs leaves
+  // it set between two iterations of a string instruction.
+  to->rflags = cpu->read_eflags() & ~EFlagsRFMask;
   for (unsigned n = 0; n < PLEX86_NSEG; n++) export_seg(&to->seg[n], &cpu->sregs[n]);
   to->cr0 = cpu->cr0.get32();
   to->cr4 = cpu->cr4.get32();

@@ -61,6 +61,6 @@ AC_SUBST([BOCHS_VERSION])
 
 dnl System includes, so that our warnings aren't applied to Bochs's headers.
 BOCHS_CPPFLAGS="-isystem $BOCHS_OBJ -isystem $BOCHS_SRC -isystem $BOCHS_SRC/instrument/stubs"
-BOCHS_CPPFLAGS="$BOCHS_CPPFLAGS -DBX_PLUGGABLE -D_FILE_OFFSET_BITS=64 -D_LARGE_FILES"
+BOCHS_CPPFLAGS="$BOCHS_CPPFLAGS -D_FILE_OFFSET_BITS=64 -D_LARGE_FILES"
 AC_SUBST([BOCHS_CPPFLAGS])
 ])

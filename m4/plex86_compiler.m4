@@ -29,6 +29,10 @@ AS_IF([test "x$enable_werror" = xyes], [
 INSTRUMENT_CFLAGS=
 AS_IF([test "x$enable_sanitizers" = xyes], [
 	INSTRUMENT_CFLAGS="-fsanitize=address,undefined -fno-omit-frame-pointer"
+	dnl Bochs is not instrumented: whoever runs it loads the run-time first.
+	SANITIZER_RUNTIME=`$CC -print-file-name=libasan.so`
+	dnl libtool links C++ with -nostdlib, which drops them.
+	SANITIZER_LIBS="-lasan -lubsan"
 ])
 AS_IF([test "x$enable_coverage" = xyes], [
 	INSTRUMENT_CFLAGS="$INSTRUMENT_CFLAGS --coverage -O0"
@@ -41,6 +45,8 @@ AC_SUBST([WARN_CFLAGS])
 AC_SUBST([WARN_CXXFLAGS])
 AC_SUBST([INSTRUMENT_CFLAGS])
 AC_SUBST([GCOVR])
+AC_SUBST([SANITIZER_RUNTIME])
+AC_SUBST([SANITIZER_LIBS])
 ])
 
 dnl Can 32-bit programs be built and linked?  Only tests need it.

@@ -27,6 +27,7 @@ struct plex86_core {
 	uint64_t accounted;		/* instruction count up to which .stats.emulated is right */
 	unsigned int emulating;		/* why: index into .stats.emulated */
 	uint32_t told;			/* bits: refusal reasons that were logged */
+	const char *told_detail;
 	volatile int stats_requested;
 
 	/* Emulation speed, sampled while a long burst is emulated. */

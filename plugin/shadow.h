@@ -74,6 +74,7 @@ struct plex86_shadow {
 	uint32_t mapped;		/* pages mapped natively */
 	uint64_t used;			/* for LRU */
 	struct plex86_traps traps;
+	uint16_t filter;		/* findings that forbid execution here; only grows */
 	bool broken;			/* out of memory in bookkeeping: must be destroyed */
 };
 
@@ -100,7 +101,6 @@ struct plex86_world {
 	uint32_t nspaces, maxspaces;
 	uint64_t clock;			/* of uses, for LRU */
 	uint32_t epoch;			/* advances every few milliseconds of guest time */
-	uint16_t filter;		/* findings that forbid execution, for who runs now */
 	bool long64;			/* who runs now is in 64-bit mode */
 	bool strict;
 	struct plex86_shadow_stats stats;
@@ -180,6 +180,12 @@ void plex86_queue_unmap(struct plex86_shadow *s, uint64_t la, uint64_t npages);
 
 /* Takes every native mapping of @frame away that has one of the rights in @prot. */
 void plex86_frame_revoke(struct plex86_world *w, uint64_t frame, uint32_t prot);
+
+/*
+ * From now on findings in @filter forbid execution in this space too; what they
+ * forbid is unmapped.  A space that has run both 32- and 64-bit code obeys both.
+ */
+void plex86_shadow_filter(struct plex86_shadow *s, uint16_t filter);
 
 /* Must code at @la be left to Bochs, as far as is known already? */
 enum plex86_code {

@@ -173,8 +173,8 @@ static bool clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
 	const uint8_t *before = la ? code_at(s, la - PLEX86_PAGE_SIZE) : NULL;
 	const uint8_t *after = code_at(s, la + PLEX86_PAGE_SIZE);
 
-	return !(before && (plex86_filter_straddle(before, code) & w->filter)) &&
-	       !(after && (plex86_filter_straddle(code, after) & w->filter));
+	return !(before && (plex86_filter_straddle(before, code) & s->filter)) &&
+	       !(after && (plex86_filter_straddle(code, after) & s->filter));
 }
 
 /* The page becomes code: nobody may write to it unseen, and its bytes must be harmless. */
@@ -188,7 +188,7 @@ static bool make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 			return false;
 		plex86_frame_revoke(w, gpa.pa >> PLEX86_PAGE_SHIFT, PLEX86_PROT_WRITE);
 	}
-	if (((findings(w, f, gpa) & w->filter) && !plex86_traps_cover(&s->traps, la)) ||
+	if (((findings(w, f, gpa) & s->filter) && !plex86_traps_cover(&s->traps, la)) ||
 	    !clean_seams(s, la, gpa)) {
 		w->stats.filter_refused++;
 		return false;
@@ -196,6 +196,29 @@ static bool make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 	if (!f->nexec)
 		w->host->watch_writes(gpa, UINT32_MAX);
 	return true;
+}
+
+static void unmap_code(struct plex86_node *n)
+{
+	const struct plex86_world *w = n->shadow->world;
+	unsigned int i;
+
+	for (i = 0; i < n->entries; i++) {
+		if (n->level > 1 && n->child[i] != PLEX86_NONE)
+			unmap_code(w->nodes[n->child[i]]);
+		else if (n->level == 1 && (n->prot[i] & PLEX86_PROT_EXEC))
+			plex86_unmap(n, i);
+	}
+}
+
+void plex86_shadow_filter(struct plex86_shadow *s, uint16_t filter)
+{
+	if (!(filter & ~s->filter))
+		return;
+	/* Seams too would have to be looked at again; it is rare enough to start over. */
+	s->filter |= filter;
+	if (s->root != PLEX86_NONE)
+		unmap_code(s->world->nodes[s->root]);
 }
 
 enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
@@ -217,7 +240,7 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 		return PLEX86_CODE_OK;
 	if (f->flip_epoch == w->epoch && f->flips >= MAX_FLIPS)
 		return PLEX86_CODE_FLIPS;
-	if ((f->flags & PLEX86_FRAME_SCANNED) && (f->findings & w->filter))
+	if ((f->flags & PLEX86_FRAME_SCANNED) && (f->findings & s->filter))
 		return PLEX86_CODE_REFUSED;
 	return PLEX86_CODE_OK;
 }

@@ -11,6 +11,8 @@
 
 #include "core_internal.h"
 
+#define CR4_FSGSBASE	(1u << 16)
+
 /* Guest time after which a page that flipped too often gets another chance. */
 #define EPOCH_NS 20000000u
 
@@ -111,17 +113,18 @@ static enum plex86_verdict refuse(struct plex86_core *core, struct plex86_slice 
 
 	core->stats.refused[r]++;
 	core->emulating = r;
-	if (!(core->told & (1u << r))) {
+	if (!(core->told & (1u << r)) || detail != core->told_detail) {
 		core->told |= 1u << r;
+		core->told_detail = detail;
 		snprintf(line, sizeof(line), "user code is left to Bochs: %s%s%s",
 			 plex86_refusal_name(r), detail ? ": " : "", detail ? detail : "");
-		core->host->log(PLEX86_LOG_DEBUG, line);
+		core->host->log(PLEX86_LOG_INFO, line);
 	}
 	slice->emulate = REFUSED_TICKS;
 	return PLEX86_EMULATE;
 }
 
-/* The space to run in, up to date and known to the engine.  NULL: not to be had. */
+/* The space to run in.  NULL: not to be had. */
 static struct plex86_shadow *prepare(struct plex86_core *core, const struct plex86_paging *paging)
 {
 	struct plex86_world *w = &core->world;
@@ -131,8 +134,6 @@ static struct plex86_shadow *prepare(struct plex86_core *core, const struct plex
 		core->last = NULL;	/* may be evicted */
 		s = plex86_space_make(w, paging);
 	}
-	if (s)
-		plex86_shadow_sync(s, paging);
 	return s;
 }
 
@@ -175,12 +176,18 @@ static bool may_execute(struct plex86_core *core, struct plex86_shadow *s, plex8
 	       plex86_map_trapped(s, rip);
 }
 
-static void charge(struct plex86_core *core, struct plex86_slice *slice, uint64_t ran_ns)
+static void charge(struct plex86_core *core, struct plex86_slice *slice,
+		   const struct plex86_exit *exit, uint64_t budget_ns)
 {
-	/* What the round trip itself takes is not the guest's time. */
-	uint64_t own = ran_ns > core->caps->round_trip_ns ? ran_ns - core->caps->round_trip_ns : 0;
-	uint64_t total = (uint64_t)slice->ticks + plex86_clock_charge(&core->clock, own);
+	/* What the round trip itself takes is not the guest's time ... */
+	uint64_t ran_ns = exit->ran_ns, trip = core->caps->round_trip_ns;
+	uint64_t own = ran_ns > trip ? ran_ns - trip : 0;
+	uint64_t total;
 
+	/* ... but a deadline that has passed has passed, or it would never be reached. */
+	if (exit->reason == PLEX86_EXIT_DEADLINE && own < budget_ns)
+		own = budget_ns;
+	total = (uint64_t)slice->ticks + plex86_clock_charge(&core->clock, own);
 	slice->ticks = total > UINT32_MAX ? UINT32_MAX : (uint32_t)total;
 	core->stats.native_ns += ran_ns;
 }
@@ -210,7 +217,7 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 	struct plex86_exit exit;
 	struct plex86_shadow *s;
 	enum plex86_refusal r;
-	uint64_t ran_ns = 0, budget;
+	uint64_t ran_ns = 0, budget, budget_ns;
 	unsigned int faults;
 	uint32_t flags;
 	int err;
@@ -230,13 +237,14 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 	paging.phys_bits = core->config.phys_bits;
 
 	/* 2. Its space, as the guest's tables are now. */
-	w->filter = plex86_filter_mask(core->caps->flags, cpu->mode == PLEX86_MODE_64,
-				       cpu->cr4 & (1u << 16), w->strict);
 	w->long64 = cpu->mode == PLEX86_MODE_64;
 	w->epoch = slice->icount / (core->clock.ips * EPOCH_NS / 1000000000u + 1);
 	s = prepare(core, &paging);
 	if (!s)
 		return refuse(core, slice, PLEX86_REFUSE_ENGINE, "no space can be made");
+	plex86_shadow_filter(s, plex86_filter_mask(core->caps->flags, w->long64,
+						   cpu->cr4 & CR4_FSGSBASE, w->strict));
+	plex86_shadow_sync(s, &paging);
 	if (!may_execute(core, s, linear_rip(cpu))) {
 		core->emulating = PLEX86_BY_FILTER;
 		slice->emulate = core->policy.break_even;
@@ -254,8 +262,8 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		budget = slice->ticks_left > slice->ticks ? slice->ticks_left - slice->ticks : 1;
 		flags = slice->vec_same ? PLEX86_RUN_VEC_SAME : 0;
 		memset(&exit, 0, sizeof(exit));
-		err = core->ops->run(s->engine, cpu, vec, flags,
-				     plex86_clock_ns(&core->clock, budget), &exit);
+		budget_ns = plex86_clock_ns(&core->clock, budget);
+		err = core->ops->run(s->engine, cpu, vec, flags, budget_ns, &exit);
 		if (err) {
 			lose(core, s, strerror(-err));
 			return slice->changed ? end(core, slice, cpu, PLEX86_SLICE_ASYNC, ran_ns) :
@@ -272,7 +280,7 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		core->last = s;
 		slice->vec_same = true;
 		ran_ns += exit.ran_ns;
-		charge(core, slice, exit.ran_ns);
+		charge(core, slice, &exit, budget_ns);
 
 		/* 4. What ended it decides what Bochs does next. */
 		switch (exit.reason) {

@@ -69,7 +69,7 @@ bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *cod
 
 	if (!max)
 		return false;
-	n = plex86_filter_locate(code, s->world->filter, long64, at, max);
+	n = plex86_filter_locate(code, s->filter, long64, at, max);
 	if (n <= 0)
 		return false;
 	/* The page that has had its traps longest gives them up, and with them its mapping. */

@@ -28,7 +28,11 @@ for arg in "$@"; do
 done
 
 start=$SECONDS
-"$root/tools/build.sh" --for test --for guest
+"$root/tools/build.sh" --for test --for guest || {
+	echo "The build failed, so no test was run."
+	echo "0 passed, 1 failed, 0 skipped"
+	exit 1
+}
 cd "$root/build"
 logs=$root/build/logs
 memory=$root/build/check

@@ -10,8 +10,9 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tools/lib/progress.sh
 . "$root/tools/lib/progress.sh"
-mkdir -p "$root/build/logs"
-log=$root/build/logs/setup.log
+build=${BUILD-$root/build}
+mkdir -p "$build/logs"
+log=$build/logs/setup.log
 
 die() {
 	printf '%s\n' "$@" >&2

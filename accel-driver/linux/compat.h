@@ -14,11 +14,11 @@
 #include <asm/special_insns.h>
 
 /* Numbers from the manuals, for kernels that do not name them. */
-#define PLEX86_CR4_CET		(1ul << 23)
-#define PLEX86_CR4_FRED		(1ul << 32)
+#define PLEX86_CR4_CET		BIT(23)
+#define PLEX86_CR4_FRED		BIT(32)
 #define PLEX86_MSR_U_CET	0x6a0
-#define PLEX86_CPUID_USER_DIS	(1u << 17)	/* CPUID 8000_0021h EAX */
-#define PLEX86_HWCR_CPUID_USER_DIS (1ull << 35)
+#define PLEX86_CPUID_USER_DIS	BIT(17)		/* CPUID 8000_0021h EAX */
+#define PLEX86_HWCR_CPUID_USER_DIS BIT_ULL(35)
 
 static inline unsigned long plex86_cr4(void)
 {

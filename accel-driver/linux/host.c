@@ -23,7 +23,11 @@
 
 struct plex86_host plex86_host __ro_after_init;
 
-#define REFUSE(why)	do { pr_err("not loaded: " why "\n"); return -EOPNOTSUPP; } while (0)
+static int __init refused(const char *why)
+{
+	pr_err("not loaded: %s\n", why);
+	return -EOPNOTSUPP;
+}
 
 static int __init refuse_host(void)
 {
@@ -31,17 +35,17 @@ static int __init refuse_host(void)
 
 	store_tr(tr);
 	if (cpu_feature_enabled(X86_FEATURE_XENPV))
-		REFUSE("a Xen PV kernel runs in ring 3 itself; use the process engine");
+		return refused("a Xen PV kernel runs in ring 3 itself; use the process engine");
 	if (plex86_cr4() & PLEX86_CR4_FRED)
-		REFUSE("this kernel uses FRED, which ignores the IDT; boot with fred=off");
+		return refused("this kernel uses FRED, which ignores the IDT; boot with fred=off");
 	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
-		REFUSE("in a confidential VM (SEV, TDX) exceptions belong to its firmware; use the process engine");
+		return refused("in a confidential VM (SEV, TDX) use the process engine");
 	if (!boot_cpu_has(X86_FEATURE_NX))
-		REFUSE("the CPU has no NX, or it is off; enable it in the firmware");
+		return refused("the CPU has no NX, or it is off; enable it in the firmware");
 	if (tr != GDT_ENTRY_TSS * 8)
-		REFUSE("the host's task register is not where Linux puts it");
+		return refused("the host's task register is not where Linux puts it");
 	if (__KERNEL_CS != NX_GDT_CODE * 8 || GDT_ENTRY_TSS != NX_GDT_HOST_TSS)
-		REFUSE("this kernel's GDT layout is unknown");
+		return refused("this kernel's GDT layout is unknown");
 	return 0;
 }
 
@@ -57,7 +61,7 @@ int plex86_host_refuses_task(void)
 		rdmsrl_safe(PLEX86_MSR_U_CET, &cet);
 	if (!cet)
 		return 0;
-	pr_info_ratelimited("refused %s (%d): it has a user shadow stack; run it without (GLIBC_TUNABLES=glibc.cpu.x86_shstk=off)\n",
+	pr_info_ratelimited("refused %s (%d): it has a user shadow stack; run it without one\n",
 			    current->comm, task_pid_nr(current));
 	return -EOPNOTSUPP;
 }
@@ -70,7 +74,7 @@ static void __init add_msr(u32 msr, u64 clear, u64 set)
 	plex86_host.nmsr++;
 }
 
-/* MSRs that make ring-3 instructions trap, and that ring 0 does not mind. */
+/* MSRs that make ring-3 instructions trap or say nothing; ring 0 does not mind. */
 static void __init find_msrs(void)
 {
 	u64 value;
@@ -81,6 +85,8 @@ static void __init find_msrs(void)
 	/* AMD: #UD in long mode anyway; emulators are less strict. */
 	if (!amd || boot_cpu_has(X86_FEATURE_HYPERVISOR))
 		add_msr(MSR_IA32_SYSENTER_CS, ~0ull, 0);	/* SYSENTER: #GP */
+	if (boot_cpu_has(X86_FEATURE_RDPID))		/* which can't be made to trap */
+		add_msr(MSR_TSC_AUX, ~0ull, 0);		/* a guest's CPU 0 says 0 */
 	if (boot_cpu_data.x86_vendor == X86_VENDOR_INTEL &&
 	    !rdmsrl_safe(MSR_PLATFORM_INFO, &value) && value & MSR_PLATFORM_INFO_CPUID_FAULT &&
 	    !rdmsrl_safe(MSR_MISC_FEATURES_ENABLES, &value)) {

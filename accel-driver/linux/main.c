@@ -66,7 +66,8 @@ static int __init plex86_init(void)
 		plex86_host_exit();
 		return ret;
 	}
-	pr_info("ready: %d-level tables, xcr0 %#llx%s%s%s%s\n", plex86_host.levels, plex86_host.xcr0,
+	pr_info("ready: %d-level tables, xcr0 %#llx%s%s%s%s\n",
+		plex86_host.levels, plex86_host.xcr0,
 		plex86_host.caps & PLEX86_HOST_PCID ? ", PCID" : "",
 		plex86_host.caps & PLEX86_HOST_FSGSBASE ? ", FSGSBASE" : "",
 		plex86_host.caps & PLEX86_HOST_UMIP ? ", UMIP" : "",

@@ -4,9 +4,10 @@
 #include "nexus.h"
 
 #define NX(sym, member) OFFSET(NX_##sym, nexus, member)
+#define FROM_VECTOR(member) \
+	(offsetof(struct nexus_frame, member) - offsetof(struct nexus_frame, vector))
 
-void nexus_offsets(void);
-void nexus_offsets(void)
+static void __used nexus_offsets(void)
 {
 	NX(SELF, self);
 	NX(HOST_RSP, host_rsp);
@@ -52,10 +53,10 @@ void nexus_offsets(void)
 
 	DEFINE(FRAME_WORDS, sizeof(struct nexus_frame) / 8);
 	/* Offsets from the vector on, as a stub leaves the stack. */
-	DEFINE(EV_RIP, offsetof(struct nexus_frame, rip) - offsetof(struct nexus_frame, vector));
-	DEFINE(EV_CS, offsetof(struct nexus_frame, cs) - offsetof(struct nexus_frame, vector));
-	DEFINE(EV_RFLAGS, offsetof(struct nexus_frame, rflags) - offsetof(struct nexus_frame, vector));
-	DEFINE(EV_RSP, offsetof(struct nexus_frame, rsp) - offsetof(struct nexus_frame, vector));
+	DEFINE(EV_RIP, FROM_VECTOR(rip));
+	DEFINE(EV_CS, FROM_VECTOR(cs));
+	DEFINE(EV_RFLAGS, FROM_VECTOR(rflags));
+	DEFINE(EV_RSP, FROM_VECTOR(rsp));
 
 	DEFINE(NX_STUB_SIZE, NX_STUB_SIZE);
 	DEFINE(NX_ABORT_FAULT, NX_ABORT_FAULT);

@@ -13,6 +13,7 @@
 #ifndef PLEX86_LINUX_H
 #define PLEX86_LINUX_H
 
+#include <linux/bits.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/kref.h>
@@ -27,7 +28,7 @@
 #define PLEX86_MAX_RANGES	16
 #define PLEX86_MAX_VCPUS	16
 #define PLEX86_MAX_OPS		4096
-#define PLEX86_VA_LIMIT		(1ull << 47)
+#define PLEX86_VA_LIMIT		BIT_ULL(47)
 #define PLEX86_MAX_MSRS		4
 
 /* What this host is and needs; filled in once by plex86_host_init(). */
@@ -80,7 +81,7 @@ struct plex86_space {
 	u64 *top;
 	u64 id;				/* never used again */
 	u64 flushed;			/* changes when translations were taken away */
-	u64 *descriptors;		/* NX_GDT_GUEST GDT entries, then NX_LDT_SLOTS LDT entries */
+	u64 *descriptors;		/* NX_GDT_GUEST of the GDT, then NX_LDT_SLOTS */
 	unsigned int ngdt, nldt;
 	u64 generation;			/* of descriptors; unique over all spaces */
 };
@@ -159,7 +160,7 @@ void plex86_switch_end(struct plex86_vcpu *v);
 
 /* The alias of a nexus's first page, one per 64 KiB of a 4 GiB window; see vcpu.c. */
 #define PLEX86_ALIAS_BASE	0xffff800000000000ull
-#define PLEX86_ALIAS_SIZE	(1ull << 32)
+#define PLEX86_ALIAS_SIZE	BIT_ULL(32)
 
 static inline u64 plex86_alias(int index, u32 esp)
 {

@@ -27,7 +27,7 @@
  */
 #define PCID_FIRST	0x7f0
 #define PCID_COUNT	8
-#define CR3_KEEP	(1ull << 63)	/* do not flush this PCID */
+#define CR3_KEEP	BIT_ULL(63)	/* do not flush this PCID */
 
 struct pcid_use {
 	u64 space;
@@ -71,9 +71,6 @@ static void note_cpu(struct nexus *nx)
 	tss = (u64 *)(gdtr.address + GDT_ENTRY_TSS * 8);
 	nx->host_tss[0] = (tss[0] & ~(0xffull << 40)) | ((u64)NX_TSS_AVAILABLE << 40);
 	nx->host_tss[1] = tss[1];
-	nx->spec_ctrl = 0;
-	if (plex86_host.ibrs)
-		rdmsrl(MSR_IA32_SPEC_CTRL, nx->spec_ctrl);
 }
 
 /* Copy n of the space's descriptors; what was there before beyond them goes. */
@@ -133,6 +130,8 @@ void plex86_switch_begin(struct plex86_vcpu *v, struct plex86_space *s)
 			wrmsrl(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
 		this_cpu_write(last_vm, v->vm_id);
 	}
+	if (plex86_host.ibrs)		/* the task's own bits are in it */
+		rdmsrl(MSR_IA32_SPEC_CTRL, v->nx->spec_ctrl);
 	set_msrs(v);
 }
 

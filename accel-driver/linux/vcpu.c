@@ -35,8 +35,8 @@
 #define DR7_ENABLE	0xffull		/* L0 G0 .. L3 G3 */
 #define DR7_FIELDS	0xffff0000ull	/* R/W and LEN */
 #define DR7_FIXED	0x700ull	/* exact breakpoints, and the bit that is always 1 */
-#define DESC_LONG	(1ull << 53)	/* L: 64-bit code */
-#define DESC_BIG	(1ull << 54)	/* D/B: 32-bit code or stack */
+#define DESC_LONG	BIT_ULL(53)	/* L: 64-bit code */
+#define DESC_BIG	BIT_ULL(54)	/* D/B: 32-bit code or stack */
 
 static enum hrtimer_restart timer_fires(struct hrtimer *timer)
 {

@@ -20,10 +20,11 @@
 /*
  * Let the child run from @r until the stub's final trap.  Returns 0, 1 where a
  * call failed, 2 where the child faulted (having moved its own code away does
- * that), or -errno.
+ * that), or -errno.  @born (may be NULL) is the process that it has cloned.
  */
-static int run_stub(pid_t pid, struct user_regs_struct *r)
+static int run_stub(pid_t pid, struct user_regs_struct *r, pid_t *born)
 {
+	unsigned long message;
 	siginfo_t info;
 	int status, err;
 
@@ -38,6 +39,12 @@ static int run_stub(pid_t pid, struct user_regs_struct *r)
 			return err;
 		if (!WIFSTOPPED(status) || status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8))
 			return -ESRCH;
+		if (born && status >> 8 == (SIGTRAP | PTRACE_EVENT_FORK << 8)) {
+			if (ptrace(PTRACE_GETEVENTMSG, pid, 0, &message))
+				return -errno;
+			*born = (pid_t)message;
+			continue;
+		}
 		if (status >> 16)
 			continue;	/* a late interrupt, a group stop */
 		if (ptrace(PTRACE_GETSIGINFO, pid, 0, &info))
@@ -73,7 +80,7 @@ int inject_batch(struct plex86_engine *e, pid_t pid, uint64_t stub, unsigned int
 	r.rbx = stub + STUB_TABLE;
 	r.r12 = n;
 	r.r15 = e->secret;
-	err = run_stub(pid, &r);
+	err = run_stub(pid, &r, NULL);
 	if (err == 0) {
 		if (done)
 			*done = n;
@@ -116,12 +123,27 @@ int64_t inject_call(struct plex86_engine *e, pid_t pid, uint64_t stub, uint64_t 
 	int err;
 
 	call_regs(e, stub, nr, arg, &r);
-	err = run_stub(pid, &r);
+	err = run_stub(pid, &r, NULL);
 	if (err < 0)
 		return err;
 	if (err == 2)
 		return -EIO;
 	return (int64_t)peek_user(pid, offsetof(struct user_regs_struct, rax));
+}
+
+int inject_clone(struct plex86_engine *e, pid_t pid, uint64_t stub, pid_t *born)
+{
+	struct user_regs_struct r;
+	int err;
+
+	*born = 0;
+	call_regs(e, stub, SYS_clone, (const uint64_t[6]){ SIGCHLD }, &r);
+	err = run_stub(pid, &r, born);
+	if (err == 1)
+		return (int)(int64_t)peek_user(pid, offsetof(struct user_regs_struct, rax));
+	if (err == 2 || (!err && !*born))
+		return -EIO;
+	return err;
 }
 
 int inject_flag_id(struct plex86_engine *e, struct plex86_space *s, bool id)
@@ -134,7 +156,7 @@ int inject_flag_id(struct plex86_engine *e, struct plex86_space *s, bool id)
 	r.rip = s->stub + STUB_OFFSET(stub_popf);
 	r.rsp = s->stub + STUB_SCRATCH;
 	s->regs_known = false;
-	err = run_stub(s->pid, &r);
+	err = run_stub(s->pid, &r, NULL);
 	if (err > 0)
 		err = -EIO;
 	if (!err)
@@ -194,7 +216,7 @@ int inject_move(struct plex86_engine *e, struct plex86_space *s, bool occupied)
 		 */
 		call_regs(e, s->stub, SYS_mremap, (const uint64_t[6]){ s->stub, STUB_SIZE,
 			  STUB_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, where, 0 }, &r);
-		err = run_stub(s->pid, &r);
+		err = run_stub(s->pid, &r, NULL);
 		if (err == 2 && peek_user(s->pid, offsetof(struct user_regs_struct, rax)) == where) {
 			s->stub = where;
 			return 0;

@@ -100,8 +100,9 @@ struct plex86_engine {
 	uint8_t *stub;
 	uint64_t secret;		/* in bits 63:32 */
 
+	pid_t parked;			/* first process of the containers' namespace */
 	pid_t zygote;
-	uint64_t zygote_stub;
+	uint64_t zygote_stub;		/* of both */
 	struct user_regs_struct clean;	/* registers to start the stub from */
 	uint32_t features;		/* PROCESS_HAS_* */
 
@@ -135,6 +136,9 @@ struct plex86_engine {
 
 int zygote_start(struct plex86_engine *e, char why[PLEX86_WHY_LEN]);
 void zygote_stop(struct plex86_engine *e);
+
+/* The zygote is gone: another.  May have to let all spaces go; then they are dead. */
+int zygote_replace(struct plex86_engine *e);
 
 /* A new container with nothing but the stub in it, stopped.  Sets pid and stub. */
 int zygote_spawn(struct plex86_engine *e, struct plex86_space *s);
@@ -171,6 +175,9 @@ int inject_batch(struct plex86_engine *e, pid_t pid, uint64_t stub, unsigned int
 /* One system call; returns its result or -errno (-ESRCH: the child is gone). */
 int64_t inject_call(struct plex86_engine *e, pid_t pid, uint64_t stub, uint64_t nr,
 		    const uint64_t arg[6]);
+
+/* Have @pid clone itself; *born is the new process, also where an error follows. */
+int inject_clone(struct plex86_engine *e, pid_t pid, uint64_t stub, pid_t *born);
 
 /* Set EFLAGS.ID of the child. */
 int inject_flag_id(struct plex86_engine *e, struct plex86_space *s, bool id);

@@ -5,7 +5,8 @@
  * selector with the same meaning:
  *
  *   flat code, flat data		the host's own: 0x33, 0x23, 0x2b
- *   FS or GS with a base, 32-bit	a TLS entry, set from outside by ptrace
+ *   FS or GS with a base, 32-bit	a TLS entry, set from outside by ptrace; but 0x33,
+ *				which i386 Linux has for TLS, is kept, with its base
  *   anything else, 32-bit		an LDT entry, set by the stub
  *
  * On the way back a register that still has the selector it was given means the
@@ -34,6 +35,12 @@
 
 #define RPL_USER	3
 #define TI_LDT		4
+
+/*
+ * The first of our LDT entries: higher than guests use, so that a selector which
+ * the guest's own tables refuse traps here too, and low enough for a small LDT.
+ */
+#define LDT_FIRST	1016
 #define SEL(index, ti)	((uint16_t)((index) << 3 | (ti) | RPL_USER))
 
 #define WRITE_LDT	0x11	/* modify_ldt(): the format with the "useable" bit */
@@ -113,7 +120,7 @@ static int use_ldt(struct plex86_space *s, unsigned int slot, const struct plex8
 	if (!s->ldt_known[slot] || !same_desc(&s->ldt[slot], g)) {
 		s->ldt_known[slot] = false;
 		s->regs_known = false;
-		user_desc(g, slot, &d);
+		user_desc(g, LDT_FIRST + slot, &d);
 		memcpy(e->stub + STUB_SCRATCH, &d, sizeof(d));
 		ret = inject_call(e, s->pid, s->stub, SYS_modify_ldt,
 				  (const uint64_t[6]){ WRITE_LDT, s->stub + STUB_SCRATCH,
@@ -129,7 +136,7 @@ static int use_ldt(struct plex86_space *s, unsigned int slot, const struct plex8
 		s->ldt[slot] = *g;
 		s->ldt_known[slot] = true;
 	}
-	*sel = SEL(slot, TI_LDT);
+	*sel = SEL(LDT_FIRST + slot, TI_LDT);
 	return 0;
 }
 
@@ -155,6 +162,16 @@ static int load32(struct plex86_space *s, unsigned int i, const struct plex86_se
 	}
 	if (flat(g) && is_code(g) && g->attr & PLEX86_SEG_WRITE && i != PLEX86_SS) {
 		*sel = HOST_CS32;
+		return 0;
+	}
+	/*
+	 * glibc for i386 reads its TLS selector and hands it to clone(), so it has
+	 * to see the guest's.  The host has code there, which is readable; a write
+	 * through it traps, and Bochs does it.
+	 */
+	if ((i == PLEX86_FS || i == PLEX86_GS) && s->engine->fsgsbase && g->sel == HOST_CS64 &&
+	    plain_data(g) && g->limit == 0xffffffff) {
+		*sel = HOST_CS64;
 		return 0;
 	}
 	if ((i == PLEX86_FS || i == PLEX86_GS) && !is_code(g) && g->attr & PLEX86_SEG_DB)
@@ -219,8 +236,9 @@ static void host_seg(const struct plex86_space *s, uint16_t sel, uint64_t base,
 		g->limit = 0;
 		g->attr = PLEX86_SEG_NULL;
 	} else if (sel & TI_LDT) {
-		if (index < PLEX86_NSEG && s->ldt_known[index])
-			*g = s->ldt[index];
+		if (index >= LDT_FIRST && index < LDT_FIRST + PLEX86_NSEG &&
+		    s->ldt_known[index - LDT_FIRST])
+			*g = s->ldt[index - LDT_FIRST];
 	} else if (index >= HOST_TLS_FIRST && index < HOST_TLS_FIRST + PROCESS_NTLS) {
 		if (s->tls_known[index - HOST_TLS_FIRST])
 			*g = s->tls[index - HOST_TLS_FIRST];
@@ -251,6 +269,8 @@ void segs_store(const struct plex86_space *s, const struct user_regs_struct *in,
 	const uint64_t before[PLEX86_NSEG] = { in->es, in->cs, in->ss, in->ds, in->fs, in->gs };
 	const uint64_t after[PLEX86_NSEG] = { out->es, out->cs, out->ss, out->ds, out->fs,
 					      out->gs };
+	const uint64_t old_base[PLEX86_NSEG] = { [PLEX86_FS] = in->fs_base,
+						 [PLEX86_GS] = in->gs_base };
 	const uint64_t base[PLEX86_NSEG] = { [PLEX86_FS] = out->fs_base,
 					     [PLEX86_GS] = out->gs_base };
 	bool code64 = out->cs == HOST_CS64;
@@ -264,5 +284,7 @@ void segs_store(const struct plex86_space *s, const struct user_regs_struct *in,
 			host_seg(s, (uint16_t)after[i], base[i], &cpu->seg[i]);
 		else if (code64 && (i == PLEX86_FS || i == PLEX86_GS))
 			cpu->seg[i].base = base[i];
+		else if (after[i] == HOST_CS64 && i != PLEX86_CS && base[i] != old_base[i])
+			host_seg(s, HOST_CS64, base[i], &cpu->seg[i]);	/* loaded again */
 	}
 }

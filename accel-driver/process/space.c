@@ -32,27 +32,6 @@ _Static_assert(STUB_COMMANDS * STUB_CMD_SIZE == STUB_SIZE - STUB_TABLE, "the tab
  */
 #define POPULATE_FROM	2
 
-/*
- * Somebody has killed the zygote.  Where it was the first process of a namespace
- * all spaces die with it, and it can't be reaped before them; so let them all go,
- * which their next run() will tell, and make a new one.
- */
-static int replace_zygote(struct plex86_engine *e)
-{
-	char why[PLEX86_WHY_LEN];
-	struct plex86_space *s;
-
-	for (s = e->spaces; s; s = s->next) {
-		if (s->pid)
-			process_bury(e, s->pid);
-		s->pid = 0;
-		s->dead = true;
-	}
-	process_reap(e, true);
-	zygote_stop(e);
-	return zygote_start(e, why);
-}
-
 int space_create(struct plex86_engine *e, struct plex86_space **space)
 {
 	struct plex86_space *s;
@@ -68,7 +47,7 @@ int space_create(struct plex86_engine *e, struct plex86_space **space)
 	s->cpu = -1;
 	err = zygote_spawn(e, s);
 	if (err == -ESRCH) {
-		err = replace_zygote(e);
+		err = zygote_replace(e);
 		if (!err)
 			err = zygote_spawn(e, s);
 	}

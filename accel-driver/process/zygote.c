@@ -3,6 +3,10 @@
  * The zygote: one sandboxed, emptied process from which every container is
  * cloned.  Forking Bochs for each would copy Bochs's page tables (milliseconds);
  * cloning a process of nothing but six pages takes tens of microseconds.
+ *
+ * The sandboxed process itself stays parked, and its clone serves as the zygote:
+ * the first process of a PID namespace can't finish dying before all others have
+ * been reaped, so nobody may ever have to wait for it while spaces are alive.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -10,7 +14,6 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -192,7 +195,7 @@ static int place_zygote_stub(uint64_t *where)
 	return -EADDRINUSE;
 }
 
-int zygote_start(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
+static int park_first(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 {
 	char path[40];
 	int go[2], report[2], stub_ro, err;
@@ -265,7 +268,7 @@ int zygote_start(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 		process_why(why, "can't install a seccomp filter (%s)", strerror(-err));
 		goto kill_child;
 	}
-	e->zygote = pid;
+	e->parked = pid;
 	goto close_pipes;
 
 kill_child:
@@ -277,72 +280,85 @@ close_go:
 	return err;
 }
 
+/* Clone @from; the new process is stopped when this returns. */
+static int clone_stopped(struct plex86_engine *e, pid_t from, pid_t *born)
+{
+	int status, err;
+
+	err = inject_clone(e, from, e->zygote_stub, born);
+	if (!*born)
+		return err;
+	if (!err)
+		err = process_wait(*born, &status);
+	/* Its first stop is PTRACE_EVENT_STOP; a stray signal may come first. */
+	if (!err && (!WIFSTOPPED(status) || status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8)))
+		err = -ESRCH;
+	if (err)
+		end(*born);
+	return err;
+}
+
+int zygote_start(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
+{
+	int err = park_first(e, why);
+
+	if (err)
+		return err;
+	err = clone_stopped(e, e->parked, &e->zygote);
+	if (err) {
+		e->zygote = 0;
+		process_why(why, "can't create a process in the sandbox: %s", strerror(-err));
+		zygote_stop(e);
+	}
+	return err;
+}
+
+/* All spaces must have been reaped. */
 void zygote_stop(struct plex86_engine *e)
 {
 	if (e->zygote)
 		end(e->zygote);
 	e->zygote = 0;
+	if (e->parked)
+		end(e->parked);
+	e->parked = 0;
 }
 
-/* The zygote executes clone() by its stub; pick up both ends of it. */
-static int spawn(struct plex86_engine *e, pid_t *child)
+int zygote_replace(struct plex86_engine *e)
 {
-	const uint64_t arg[6] = { SIGCHLD };
-	struct user_regs_struct r = e->clean;
-	unsigned long message;
-	int status, err;
+	char why[PLEX86_WHY_LEN];
+	struct plex86_space *s;
+	int status;
 
-	r.rip = e->zygote_stub + STUB_OFFSET(stub_call);
-	r.rax = SYS_clone;
-	r.rdi = arg[0];
-	r.r8 = e->secret;
-	r.r12 = 1;
-	r.orig_rax = ~0ull;
-	*child = 0;
-	if (ptrace(PTRACE_SETREGS, e->zygote, 0, &r))
-		return -errno;
-	for (;;) {
-		if (ptrace(PTRACE_CONT, e->zygote, 0, 0))
-			return -errno;
-		err = process_wait(e->zygote, &status);
-		if (err)
-			return err;
-		if (!WIFSTOPPED(status) || status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8))
-			return -ESRCH;
-		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_FORK << 8)) {
-			if (ptrace(PTRACE_GETEVENTMSG, e->zygote, 0, &message))
-				return -errno;
-			*child = (pid_t)message;
-			continue;
-		}
-		if (status >> 16)
-			continue;
-		if (WSTOPSIG(status) == SIGTRAP && *child)
-			return 0;
-		if (WSTOPSIG(status) == SIGILL) {
-			errno = 0;
-			err = (int)ptrace(PTRACE_PEEKUSER, e->zygote,
-					  offsetof(struct user_regs_struct, rax), 0);
-			return err < 0 ? err : -EIO;
-		}
+	if (e->zygote)
+		end(e->zygote);
+	e->zygote = 0;
+	/* A stop that we haven't been told of can only be the one at exit. */
+	if (e->parked && waitpid(e->parked, &status, __WALL | WNOHANG) == 0)
+		return clone_stopped(e, e->parked, &e->zygote);
+
+	for (s = e->spaces; s; s = s->next) {
+		if (s->pid)
+			process_bury(e, s->pid);
+		s->pid = 0;
+		s->dead = true;
 	}
+	process_reap(e, true);
+	zygote_stop(e);
+	return zygote_start(e, why);
 }
 
 int zygote_spawn(struct plex86_engine *e, struct plex86_space *s)
 {
-	int status, err;
+	int err;
 
-	err = spawn(e, &s->pid);
-	if (!s->pid)
-		return err ? err : -EIO;
-	if (!err)
-		err = process_wait(s->pid, &status);
-	/* Its first stop is PTRACE_EVENT_STOP; a stray signal may come first. */
-	if (!err && (!WIFSTOPPED(status) || status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8)))
-		err = -ESRCH;
+	if (!e->zygote)
+		return -ESRCH;
+	err = clone_stopped(e, e->zygote, &s->pid);
+	if (err)
+		return err;
 	s->stub = e->zygote_stub;
-	if (!err)
-		err = inject_move(e, s, false);
+	err = inject_move(e, s, false);
 	if (err)
 		process_bury(e, s->pid);
 	return err;
@@ -350,12 +366,16 @@ int zygote_spawn(struct plex86_engine *e, struct plex86_space *s)
 
 void process_bury(struct plex86_engine *e, pid_t pid)
 {
+	/* No stop at exit: nobody wants to see it. */
+	if (ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_EXITKILL)) {
+		/* On its way out already, by somebody else's hand, and that stop before it. */
+		end(pid);
+		return;
+	}
 	if (e->ndying == e->config.max_spaces)
 		process_reap(e, true);
-	/* No stop at exit: nobody wants to see it. */
-	ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_EXITKILL);
 	kill(pid, SIGKILL);
-	/* Unless it has been seen there already, and waits for us. */
+	/* Unless it has been seen in its stop at exit, and waits for us. */
 	ptrace(PTRACE_CONT, pid, 0, 0);
 	e->dying[e->ndying++] = pid;
 }

@@ -150,10 +150,8 @@ struct plex86_run {
 	__u32 size;		/* exactly sizeof(struct plex86_run) */
 	__u32 flags;		/* zero */
 	__s32 space;		/* fd */
-	__u32 repeat;		/* enter this often from the same state, for
-				 * measuring; the last result counts; 0 is 1 */
-	__u64 budget_ns;	/* return DEADLINE after about this much host time,
-				 * or after 1 s, whichever is less */
+	__u32 repeat;		/* for measuring: enter so often from this state; 0 is 1 */
+	__u64 budget_ns;	/* return DEADLINE after about this much host time, or 1 s */
 	/* From here on: out */
 	__u32 reason;		/* PLEX86_RUN_* */
 	__u32 why;		/* PLEX86_WHY_* */

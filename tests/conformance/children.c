@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "children.h"
@@ -51,16 +52,31 @@ unsigned int children_of(pid_t parent, pid_t *pid, unsigned int max)
 	return n;
 }
 
-pid_t find_zygote(void)
+pid_t find_parked(void)
 {
 	pid_t pid = 0;
 
 	return children_of(getpid(), &pid, 1) == 1 ? pid : 0;
 }
 
+pid_t find_zygote(void)
+{
+	pid_t parked = find_parked(), pid = 0;
+
+	return parked && children_of(parked, &pid, 1) == 1 ? pid : 0;
+}
+
+/* Those of earlier spaces may be dying still: wait until only one is left. */
 pid_t find_container(void)
 {
-	pid_t zygote = find_zygote(), pid = 0;
+	const struct timespec wait = { 0, 1000000 };
+	pid_t zygote = find_zygote(), pid[2] = { 0 };
+	unsigned int tries;
 
-	return zygote && children_of(zygote, &pid, 1) == 1 ? pid : 0;
+	for (tries = 0; zygote && tries < 5000; tries++) {
+		if (children_of(zygote, pid, 2) == 1)
+			return pid[0];
+		nanosleep(&wait, NULL);
+	}
+	return 0;
 }

@@ -8,7 +8,11 @@
 /* Children of @parent, at most @max of them; returns how many. */
 unsigned int children_of(pid_t parent, pid_t *pid, unsigned int max);
 
-/* The zygote of the only engine that is open, or 0. */
+/*
+ * The processes of the only engine that is open, or 0: the first, which is parked,
+ * and the one that containers are cloned from.
+ */
+pid_t find_parked(void);
 pid_t find_zygote(void);
 
 /* The container of the only space that exists, or 0. */

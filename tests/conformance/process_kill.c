@@ -83,14 +83,14 @@ static bool exact(const struct trial *t)
 }
 
 /* Run @loop, skipping its trap, until something else happens. */
-static void run_loop(struct plex86_space *s, struct trial *t, bool skip)
+static void run_loop(struct plex86_space *s, struct trial *t)
 {
 	struct plex86_vec vec = t->vec;
 
 	do {
 		run_trial(s, t, 0, FOREVER);
 		t->vec_before = vec;
-		if (t->err || t->exit.reason != PLEX86_EXIT_TRAP || !skip)
+		if (t->err || t->exit.reason != PLEX86_EXIT_TRAP)
 			return;
 		if (t->cpu.rip != VA_PATCH + AT_TRAP)
 			return;
@@ -113,9 +113,11 @@ static void test_killed(const char *name, const uint8_t *loop, unsigned int roun
 		k.pid = find_container();
 		k.after_us = (unsigned int)rand() % 3000;
 		good &= k.pid && !pthread_create(&k.thread, NULL, kill_later, &k);
-		if (!good)
+		if (!good) {
+			note("the container can't be found");
 			break;
-		run_loop(s, &t, true);
+		}
+		run_loop(s, &t);
 		pthread_join(k.thread, NULL);
 		if (t.err) {
 			/* Killed between two slices: the state is the one given. */
@@ -140,11 +142,15 @@ static void test_killed_stopped(void)
 	const struct plex86_map_op op = { PLEX86_MAP, R, { VA_DATA }, { RAM_DATA }, 1 };
 	struct plex86_space *s = fresh_space();
 	struct trial t;
+	pid_t pid;
 
 	start(&t, loop_hlt);
 	run_trial(s, &t, 0, FOREVER);
 	report(is_trap(&t, 13), "a space that works");
-	kill(find_container(), SIGKILL);
+	pid = find_container();
+	if (!report(pid > 0, "its container can be found"))
+		return;
+	kill(pid, SIGKILL);
 	nanosleep(&wait, NULL);
 	ops->apply(s, &op, 1, NULL);
 	run_trial(s, &t, PLEX86_RUN_VEC_SAME, FOREVER);
@@ -185,6 +191,8 @@ static void test_storm(const char *name, const uint8_t *loop, bool trapping)
 
 	k.pid[0] = find_container();
 	k.pid[1] = find_zygote();
+	if (!report(k.pid[0] > 0 && k.pid[1] > 0, "container and zygote can be found"))
+		return;
 	start(&t, loop);
 	pthread_create(&k.thread, NULL, storm, &k);
 	for (i = 0; i < (trapping ? 5000 : 100) && good; i++) {
@@ -217,22 +225,27 @@ static void test_storm(const char *name, const uint8_t *loop, bool trapping)
 	ops->space_destroy(s);
 }
 
-static void test_zygote_killed(void)
+/* @victim is the zygote, or the process that it was cloned from. */
+static void test_maker_killed(const char *name, pid_t victim)
 {
 	struct plex86_space *old = fresh_space(), *s = NULL;
 	const struct timespec wait = { 0, 5000000 };
 	struct trial t;
 	int err;
 
-	kill(find_zygote(), SIGKILL);
+	if (!report(victim > 0, "%s can be found", name))
+		return;
+	kill(victim, SIGKILL);
 	nanosleep(&wait, NULL);
 	err = ops->space_create(engine, &s);
-	report(!err, "the zygote killed: spaces can be made again");
+	report(!err, "%s killed: spaces can be made again", name);
 	if (err)
 		return;
 	start(&t, loop_hlt);
 	run_trial(old, &t, 0, FOREVER);
-	report(t.err == -ESRCH || is_trap(&t, 13), "an older space works, or fails cleanly");
+	report(t.err ? t.err == -ESRCH && !memcmp(&t.cpu, &t.before, sizeof(t.cpu)) :
+	       t.exit.reason == PLEX86_EXIT_LOST || t.exit.reason == PLEX86_EXIT_TRAP,
+	       "an older space works, or fails cleanly");
 	map_pages(s, VA_PATCH, RAM_PATCH, 1, RX);
 	map_pages(s, VA_DATA, RAM_DATA, 1, RW);
 	start(&t, loop_hlt);
@@ -260,7 +273,9 @@ int main(void)
 	test_storm("in a loop", loop_spin, false);
 	test_storm("around system calls", loop_syscall, true);
 	test_storm("around faults", loop_hlt, true);
-	test_zygote_killed();
+	test_maker_killed("the zygote", find_zygote());
+	test_maker_killed("the zygote again", find_zygote());
+	test_maker_killed("the first process", find_parked());
 	close_engine();
 	return finish();
 }

@@ -123,6 +123,16 @@ static void run_groups(void)
 		tests_pages();
 		tests_code();
 	}
+	if (param.groups & GROUP_TIME)
+		tests_time();
+	if (param.groups & GROUP_SENSITIVE)
+		tests_sensitive();
+	if (param.groups & GROUP_SEGMENTS) {
+		tests_segments();
+		tests_v86();
+	}
+	if (param.groups & GROUP_HOSTILE)
+		tests_hostile();
 	if (param.groups & GROUP_BOCHS_DIFFERS)
 		tests_code_bochs_differs();
 }

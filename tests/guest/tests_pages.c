@@ -7,6 +7,7 @@
 
 #define A	P_A
 #define D	P_D
+#define CPUID_1GIB_PAGES (1u << 26)	/* 80000001, edx */
 #define VA	((ulong)U_TEST)
 #define VB	((ulong)U_TEST + 0x10000)
 
@@ -569,6 +570,37 @@ static void large_page_split(void)
 	expect(v == 0x105);
 }
 
+#ifdef __x86_64__
+/* 1 GiB of physical addresses in one page, of which the first 64 MiB are RAM. */
+static void huge_page(void)
+{
+	ulong huge = 0x4000000000, off = 0x02345678;
+	u32 v = 0, r[4];
+	u64 e;
+
+	cpuid(0x80000001, 0, r);
+	if (!(r[3] & CPUID_1GIB_PAGES)) {
+		say("  the CPU model has no 1 GiB pages\n");
+		return;
+	}
+	map_level(cur, huge, 0, P_URW, 3);
+	*(u32 *)phys(off) = 0x1234;
+	expect(u_load(huge + off, &v) && v == 0x1234);
+	expect((entry_get(cur, huge, 3) & (A | D)) == A);
+	expect(u_store(huge + off + PAGE, 0x4321) && *(u32 *)phys(off + PAGE) == 0x4321);
+	e = entry_get(cur, huge, 3);
+	expect((e & (A | D)) == (A | D));
+	expect(u_load(huge + 0x3ffffff0, NULL));	/* far beyond RAM */
+	entry_set(cur, huge, 3, e & ~P_W);
+	invlpg(huge);
+	expect(u_load(huge + off, &v) && v == 0x1234);
+	expect(!u_store(huge + off, 1) && u.err == 7);
+	entry_set(cur, huge, 3, (e & ~P_ADDR) | 1 << 13);	/* a reserved bit of such an entry */
+	set_cr3(cur->root);
+	expect(!u_load(huge + off, NULL) && u.err == 0xd);
+}
+#endif
+
 static void page_zero(void)
 {
 	u32 v = 0;
@@ -859,6 +891,7 @@ void tests_pages(void)
 		{ "page_below_top", ENV_ALL, page_below_top },
 		{ "page_in_upper_half", ENV_P32 | ENV_PSE | ENV_L4, page_in_upper_half },
 #ifdef __x86_64__
+		{ "huge_page", ENV_L4, huge_page },
 		{ "page_at_canonical_top", ENV_L4, page_at_canonical_top },
 #endif
 		{ "video_memory", ENV_ALL, video_memory },

@@ -58,6 +58,22 @@ static void random_registers(void)
 	u.sp = (rnd() & 0x0ffffff8) | 0x40000000;	/* never used: no memory there */
 }
 
+/* Which words of a context are not as they should be. */
+static void say_differences(const struct uctx *want)
+{
+	const u8 *w = (const u8 *)want, *g = (const u8 *)&u;
+
+	for (u32 at = 0; at < sizeof(u); at += sizeof(ulong)) {
+		ulong a, b;
+
+		memcpy(&a, w + at, sizeof(a));
+		memcpy(&b, g + at, sizeof(b));
+		if (a != b)
+			say("  word %u of the context is %X, should be %X\n",
+			    at / (u32)sizeof(ulong), (u64)b, (u64)a);
+	}
+}
+
 /* Loads random state, lets user code spin and trap, and compares all of it. */
 static void unchanged_by(const u8 *from, const u8 *to, u32 vec, u32 at)
 {
@@ -81,6 +97,7 @@ static void unchanged_by(const u8 *from, const u8 *to, u32 vec, u32 at)
 #ifndef __x86_64__
 		want.unused_sp = u.unused_sp;
 #endif
+		say_differences(&want);
 		expect(!memcmp(&want, &u, sizeof(u)));
 		expect(!memcmp(before, after, sizeof(before)));
 	}

@@ -18,7 +18,6 @@
 #define F_NO_NX		0x100	/* only in the others */
 #define F_AVX		0x200	/* only with AVX */
 #define F_PCE		0x400	/* CR4.PCE on */
-#define F_OFF_FLAGS	0x800	/* arithmetic flags are undefined: not in the hash */
 
 #ifdef __ASSEMBLER__
 #include "regs.h"

@@ -485,6 +485,7 @@
 	mov	$0x38, %al
 	add	$0x45, %al
 	daa
+	add	$1, %dl			/* DAA leaves OF undefined */
 	ENDDONE
 #endif
 

@@ -148,7 +148,7 @@ static void fuzz_run(int fd)
 	cpu->mode = bits64 ? PLEX86_MODE_64 : PLEX86_MODE_COMPAT;
 	cpu->cr0 = below(8) ? 0x80050033 : rnd();
 	cpu->cr4 = below(4) ? 0x6b0 | below(2) << 16 | below(2) << 18 : rnd() & ~(1ull << 22);
-	cpu->xcr0 = below(4) ? 7 >> below(2) : rnd();
+	cpu->xcr0 = below(4) ? 7u >> below(2) : rnd();
 	for (i = 0; i < 4; i++)
 		cpu->dr[i] = number();
 	cpu->dr7 = below(4) ? 0x400 : rnd();

@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Both Debian guests boot through the BIOS to user space, run a little of every
+# kind of work and switch off; with acceleration they say what they say without,
+# and what they compute is what this host's own processor computes.
+set -u
+. "$top_srcdir/tests/tap.sh"
+
+export BUILD=$top_builddir
+
+# The same program on the host: w-NAME SIZE for each workload of ours.
+host_agrees() {		# host_agrees GUEST NAME
+	local size want
+	size=$(awk -v name="$2" '$1 == name { print $2 }' "$BUILD/boots/$1.job/plan")
+	want=$("$BUILD/guest/$1/root/bin/w-$2" "$size") || return
+	echo "the host says: $want"
+	grep -x "= $2 $want" "$BUILD/boots/$1.results"
+}
+
+for guest in amd64 i386; do
+	if ! why=$("$top_srcdir/tools/guest/fetch" "$guest" 2>&1); then
+		tap_skip "$guest boots" "its packages can't be fetched: $(tail -n 1 <<<"$why")"
+		continue
+	fi
+	tap "$guest can be made" "$top_srcdir/tools/guest/mkguest" "$guest"
+	tap "$guest boots, and says the same with acceleration as without" \
+		"$top_srcdir/tools/demo/boots" --guest "$guest" --bochs "$BOCHS" \
+		--divisor 200 --only sha,fp,mem,sys,fault,fork,ctx,xz,shell 1
+	tap "$guest has no workload that fails" \
+		test "$(grep -c '^@ stop [^ ]* 0$' "$BUILD/boots/$guest.results")" = 9
+	for name in sha fp mem; do
+		if "$BUILD/guest/$guest/root/bin/w-$name" 1 >/dev/null 2>&1; then
+			tap "$guest: $name computes what the host computes" host_agrees "$guest" "$name"
+		else
+			tap_skip "$guest: $name computes what the host computes" \
+				"this host does not run the guest's programs"
+		fi
+	done
+done
+
+tap_done

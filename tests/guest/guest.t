@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The test kernel says the same under plain Bochs and under each engine, and
+# plain Bochs gives the outcomes that the manual fixes.  QEMU is heard as the
+# third opinion: where it differs from Bochs has to be known.
+#
+# PLEX86_GUEST_ENGINES: the engines to check (default: process driver).
+# PLEX86_GUEST_PROGRAMS: how many random programs (default: 2000).
+set -u
+. "$top_srcdir/tests/tap.sh"
+
+here=$top_srcdir/tests/guest
+images=$top_builddir/tests/guest
+logs=$images/logs
+mkdir -p "$logs"
+
+run() {			# run LOG ARGS...
+	local log=$1
+	shift
+	"$here/run-guest" -n "${PLEX86_GUEST_PROGRAMS:-2000}" "$@" >"$log" || return
+	tail -n 1 "$log"
+}
+
+is_clean() {
+	grep -q '^TK-END .* 0 wrong, 0 differing' "$1" || {
+		grep -B 3 -E 'WRONG|DIFFERS' "$1" | head -n 40
+		return 1
+	}
+}
+
+engine_missing() {	# engine_missing ENGINE: prints why, if so
+	case $1 in
+	driver)	[ -c /dev/plex86 ] || echo "there is no /dev/plex86: plex86.ko is not loaded" ;;
+	kvm)	[ -w /dev/kvm ] || echo "there is no /dev/kvm that can be written" ;;
+	esac
+}
+
+# The model must be of the host's vendor: SYSENTER and SYSCALL differ between them.
+model=corei7_haswell_4770
+if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
+	model=ryzen
+fi
+
+for bits in 32 64; do
+	image=$images/tk$bits.img
+	if [ ! -r "$image" ]; then
+		tap_skip "$bits-bit" "there is no image: the compiler can't make $bits-bit programs"
+		continue
+	fi
+	plain=$logs/plain$bits.log
+	tap "$bits-bit: runs under plain Bochs" run "$plain" -c "$model" bochs "$image"
+	tap "$bits-bit: plain Bochs does what the manual says" is_clean "$plain"
+
+	for engine in ${PLEX86_GUEST_ENGINES:-process driver}; do
+		why=$(engine_missing "$engine")
+		if [ -n "$why" ]; then
+			tap_skip "$bits-bit: engine $engine" "$why"
+			continue
+		fi
+		for strict in 0 1; do
+			name="$bits-bit, engine=$engine, strict=$strict"
+			log=$logs/$engine$bits-strict$strict.log
+			known=()
+			if [ $strict = 0 ] && [ -e "$here/limits-$engine" ]; then
+				known=(-k "$here/limits-$engine")
+			fi
+			tap "$name: runs" run "$log" -c "$model" \
+				-x "plex86: enabled=1, engine=$engine, strict=$strict" bochs "$image"
+			tap "$name: says what plain Bochs says" \
+				"$here/compare-logs" ${known[@]+"${known[@]}"} "$plain" "$log"
+		done
+	done
+
+	if command -v qemu-system-x86_64 >/dev/null; then
+		tap "$bits-bit: runs under QEMU" run "$logs/qemu$bits.log" -g 0x1f qemu "$image"
+		tap "$bits-bit: QEMU differs only where it is known to" \
+			"$here/compare-logs" -k "$here/known-qemu" <(sed '/hostile/,$d' "$plain") \
+			"$logs/qemu$bits.log"
+	else
+		tap_skip "$bits-bit: QEMU" "there is no qemu-system-x86_64"
+	fi
+done
+
+tap_done

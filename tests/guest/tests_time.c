@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Time: endless user loops are preempted by every timer, clocks run forwards.
+ * When a tick comes and how many there are is nobody's business here.
+ */
+#include "tk.h"
+
+#define PROGRAM(name) extern const u8 time_##name[], time_##name##_end[]
+PROGRAM(jump);
+PROGRAM(memory);
+PROGRAM(string);
+PROGRAM(calls);
+PROGRAM(cpuid);
+PROGRAM(x87);
+PROGRAM(lock);
+PROGRAM(io);
+PROGRAM(tsc_order);
+PROGRAM(rdtsc);
+PROGRAM(rdtscp);
+PROGRAM(cli_then_sti);
+PROGRAM(spin_forever);
+#define LOAD(name) load_blob(time_##name, time_##name##_end)
+
+#define MSR_TSC_AUX	0xc0000103
+#define CPUID_RDTSCP	(1u << 27)	/* 80000001, edx */
+#define LAPIC_COUNT	50000u
+
+static const struct loop {
+	const char *name;
+	const u8 *start, *end;
+} loops[] = {
+	{ "jump", time_jump, time_jump_end },
+	{ "memory", time_memory, time_memory_end },
+	{ "string", time_string, time_string_end },
+	{ "calls", time_calls, time_calls_end },
+	{ "cpuid", time_cpuid, time_cpuid_end },
+	{ "x87", time_x87, time_x87_end },
+	{ "lock", time_lock, time_lock_end },
+	{ "io", time_io, time_io_end },
+};
+
+/* Ten ticks, each of which leaves the program somewhere in its own code. */
+static void preempted_by(u32 vec)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(loops); i++) {
+		const struct loop *l = &loops[i];
+		bool in_loop = true;
+		u32 n = 0;
+
+		load_blob(l->start, l->end);
+		iopb_allow(0xe9, true);
+		while (n < 10) {
+			u32 v = run_to_tick();
+
+			if (v == VEC_IRQ + 7 || v == VEC_SPURIOUS)
+				continue;
+			if (v != vec)
+				break;
+			in_loop &= u.ip >= U_CODE && u.ip < U_BLOB + (ulong)(l->end - l->start);
+			n++;
+		}
+		iopb_allow(0xe9, false);
+		say("  %s: preempted: %s\n", l->name, n == 10 ? "yes" : "no");
+		expect(n == 10 && in_loop);
+	}
+}
+
+static void preempted_by_pit(void)
+{
+	preempted_by(VEC_IRQ);
+}
+
+static void preempted_by_local_apic(void)
+{
+	outb(0x21, 0xff);			/* no PIT now */
+	lapic_timer(LAPIC_COUNT);
+	preempted_by(VEC_LAPIC);
+	lapic_timer(0);
+	u_spin();				/* takes a tick that is still on its way */
+	outb(0x21, 0xfe);
+}
+
+/* Both at once, and the program's arithmetic is right between any two of them. */
+static void both_timers(void)
+{
+	u32 a0, l0;
+
+	LOAD(spin_forever);
+	fpu_pattern(3);
+	lapic_timer(LAPIC_COUNT);
+	a0 = ticks;
+	l0 = lapic_ticks;
+	while (ticks - a0 < 5 || lapic_ticks - l0 < 5) {
+		u32 v = run_to_tick();
+
+		if (v != VEC_IRQ && v != VEC_LAPIC && v != VEC_IRQ + 7 && v != VEC_SPURIOUS)
+			break;
+	}
+	lapic_timer(0);
+	u_spin();
+	say("  both came: %s\n", ticks - a0 >= 5 && lapic_ticks - l0 >= 5 ? "yes" : "no");
+	expect(ticks - a0 >= 5 && lapic_ticks - l0 >= 5);
+}
+
+static void tick_after_sti(void)
+{
+	LOAD(cli_then_sti);
+	pit_hz(8000);
+	u.flags |= FL_IOPL3;
+	u.dx = 400000;
+	u.si = 0;
+	/* Ticks may come in the prologue, before CLI. */
+	do
+		run_to_tick();
+	while (u.vec == VEC_IRQ && u.si == 0);
+	say("  vec=%x after STI: %s\n", (u32)u.vec, u.si == 1 ? "yes" : "no");
+	expect(u.vec == VEC_IRQ && u.si == 1 && (u.flags & FL_IF));
+	pit_hz(1000);
+}
+
+static void tsc_goes_forwards(void)
+{
+	LOAD(tsc_order);
+	u.dx = 20000;
+	expect(run() == VEC_INT80);
+	say("  steps back: %u\n", (u32)u.bx);
+	expect(u.bx == 0);
+}
+
+/* The kernel's clock and the user's are one. */
+static void tsc_user_between_kernel(void)
+{
+	for (u32 i = 0; i < 10; i++) {
+		u64 t0, t1, t2;
+
+		LOAD(rdtsc);
+		t0 = rdtsc();
+		expect(run() == VEC_INT80);
+		t2 = rdtsc();
+		t1 = (u64)(u32)u.dx << 32 | (u32)u.ax;
+		expect(t0 < t1 && t1 < t2);
+	}
+}
+
+static void rdtscp_aux(void)
+{
+	u32 r[4];
+
+	cpuid(0x80000001, 0, r);
+	if (!(r[3] & CPUID_RDTSCP)) {
+		say("  the CPU model has no RDTSCP\n");
+		return;
+	}
+	for (u32 i = 0; i < 3; i++) {
+		wrmsr(MSR_TSC_AUX, 0x12340 + i);
+		LOAD(rdtscp);
+		expect(run() == VEC_INT80);
+		expect(u.cx == 0x12340 + i);
+	}
+	wrmsr(MSR_TSC_AUX, 0);
+}
+
+/* User code spins; the TSC must have gone on by then, and not have jumped back. */
+static void tsc_over_user_time(void)
+{
+	u64 t0 = rdtsc(), t1;
+
+	u_spin();
+	t1 = rdtsc();
+	expect(t1 > t0);
+	u_spin();
+	expect(rdtsc() > t1);
+}
+
+void tests_time(void)
+{
+	static const struct test t[] = {
+		{ "preempted_by_pit", ENV_ALL, preempted_by_pit },
+		{ "preempted_by_local_apic", ENV_ALL, preempted_by_local_apic },
+		{ "both_timers", ENV_ALL, both_timers },
+		{ "tick_after_sti", ENV_ALL, tick_after_sti },
+		{ "tsc_goes_forwards", ENV_ALL, tsc_goes_forwards },
+		{ "tsc_user_between_kernel", ENV_ALL, tsc_user_between_kernel },
+		{ "tsc_over_user_time", ENV_ALL, tsc_over_user_time },
+		{ "rdtscp_aux", ENV_ALL, rdtscp_aux },
+	};
+
+	run_tests("time", t, ARRAY_SIZE(t));
+}

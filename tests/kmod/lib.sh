@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# A test host in QEMU: Debian's stock kernel, an initramfs with the module and
+# static test programs, and nothing else.  Sourced by tests/kmod/run; bash.
+#
+#   kmod_need		says what is missing here, and returns 1
+#   kmod_kernel		fetch and unpack the kernel that fits the installed headers
+#   kmod_build		module and test programs
+#   kmod_initramfs FILE PLAN	with a plan: a line per program
+#   kmod_boot LOG KERNEL INITRAMFS SECONDS ARGS...	run QEMU; its status in the log
+#
+# Directories: kmod_top (sources), kmod_work (built things, logs), kmod_cache
+# (the kernel; kept, so that the next time works offline).
+
+. "$kmod_top/tools/lib/apt.sh"
+
+kmod_need() {
+	local tool package
+	while read -r tool package; do
+		command -v "$tool" >/dev/null || {
+			echo "$tool is missing (Debian package $package)"
+			return 1
+		}
+	done <<-'END'
+		qemu-system-x86_64 qemu-system-x86
+		gcc gcc
+		make make
+		cpio cpio
+		busybox busybox-static
+		xz xz-utils
+	END
+	kmod_headers=$(find /usr/src -maxdepth 1 -name 'linux-headers-*-amd64' ! -name '*cloud*' \
+		! -name '*rt-amd64' | sort -V | tail -n 1)
+	[ -n "$kmod_headers" ] || {
+		echo "no kernel headers (Debian package linux-headers-amd64)"
+		return 1
+	}
+	kmod_release=${kmod_headers#*/linux-headers-}
+	[ "$(uname -m)" = x86_64 ] || {
+		echo "this is not an x86-64 machine"
+		return 1
+	}
+}
+
+# apt's own lists know the package, or a private update does.
+kmod_download() {
+	local dir=$kmod_cache/apt
+	local options=(-o "Dir::State::lists=$dir/lists" -o "Dir::Cache=$dir/cache"
+		-o "Acquire::Languages=none" -o "Acquire::Retries=3")
+	[ "$(id -u)" != 0 ] || options+=(-o "APT::Sandbox::User=root")
+	apt-get -q "$@" && return
+	mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
+	apt-get -q "${options[@]}" update || :	# one index that fails need not be ours
+	apt-get -q "${options[@]}" "$@"
+}
+
+# bzImage -> the ELF file in it: offset and length are in the setup header.
+kmod_unpack_kernel() {
+	local image=$1 sectors offset length
+	sectors=$(od -An -tu1 -j $((0x1f1)) -N 1 "$image")
+	offset=$(od -An -tu4 -j $((0x248)) -N 4 "$image")
+	length=$(od -An -tu4 -j $((0x24c)) -N 4 "$image")
+	# The four bytes after the stream are its size, for the decompressor.
+	tail -c +$(((sectors + 1) * 512 + offset + 1)) "$image" | head -c $((length - 4)) | xz -dc
+}
+
+kmod_kernel() {
+	local dir=$kmod_cache/$kmod_release package=linux-image-$kmod_release
+	kmod_bzimage=$dir/vmlinuz
+	kmod_vmlinux=$dir/vmlinux
+	if [ -s "$kmod_vmlinux" ]; then return; fi
+	mkdir -p "$dir"
+	(cd "$dir" && kmod_download download "$package") >"$dir/log" 2>&1 || {
+		echo "$package can't be downloaded; the end of $dir/log: $(tail -n 1 "$dir/log")"
+		return 1
+	}
+	dpkg-deb --fsys-tarfile "$dir/$package"_*.deb | tar -xO "./boot/vmlinuz-$kmod_release" >"$kmod_bzimage"
+	rm "$dir/$package"_*.deb
+	kmod_unpack_kernel "$kmod_bzimage" >"$kmod_vmlinux.new" 2>>"$dir/log" || {
+		echo "$kmod_bzimage can't be unpacked (see $dir/log)"
+		return 1
+	}
+	mv "$kmod_vmlinux.new" "$kmod_vmlinux"
+}
+
+kmod_compile() {
+	local out=$kmod_work/bin/$1
+	shift
+	gcc -std=gnu11 -O2 -Wall -Wextra -I"$kmod_top/include" -I"$kmod_top" "$@" -o "$out"
+}
+
+kmod_build() {
+	local t build=$kmod_work/module
+	mkdir -p "$kmod_work/bin" "$build"
+	cp -p "$kmod_top"/accel-driver/linux/* "$build/"
+	mkdir -p "$build/include/plex86"
+	cp -p "$kmod_top"/include/plex86/{cpu,uapi}.h "$build/include/plex86/"
+	make -C "$build" KDIR="$kmod_headers" || return
+	strip --strip-debug -o "$kmod_work/plex86.ko" "$build/plex86.ko" || return
+	for t in switch ioctl fuzz stress killer poweroff; do
+		kmod_compile $t -static -pthread "$kmod_top/tests/kmod/$t.c" || return
+	done
+	kmod_compile inject "$kmod_top/tests/kmod/inject.c" || return
+	kmod_compile roundtrip -static "$kmod_top/tools/roundtrip.c" || return
+	cat >"$kmod_work/engines.c" <<-'END'
+		#include <plex86/engine.h>
+		const struct plex86_engine_ops *const plex86_engines[] = { &plex86_engine_driver, NULL };
+	END
+	# Files named process_* are programs of their own, for the other engine.
+	# shellcheck disable=SC2046 # no spaces in the names of our own sources
+	kmod_compile conformance -static -pthread "$kmod_work/engines.c" \
+		$(find "$kmod_top/tests/conformance" -name '*.c' ! -name 'process_*') \
+		"$kmod_top/tests/conformance/guest.S" "$kmod_top"/accel-driver/driver/*.c \
+		"$kmod_top/accel-driver/driver/enter.S" "$kmod_top/accel-driver/common/xstate.c"
+}
+
+kmod_initramfs() {
+	local out=$1 plan=$2 root=$1.d t
+	rm -rf "$root"
+	mkdir -p "$root"/{bin,dev,proc,sys,tmp}
+	cp "$(command -v busybox)" "$root/bin/"
+	cp "$kmod_work/plex86.ko" "$kmod_top/tests/kmod/init" "$root/"
+	for t in conformance switch ioctl fuzz stress killer poweroff roundtrip; do
+		cp "$kmod_work/bin/$t" "$root/"
+	done
+	chmod +x "$root/init"
+	printf '%s\n' "$plan" >"$root/plan"
+	(cd "$root" && find . | cpio -o -H newc --quiet) >"$out"
+	rm -rf "$root"
+}
+
+kmod_boot() {
+	local log=$1 kernel=$2 initramfs=$3 seconds=$4 status=0
+	shift 4
+	timeout -k 5 "$seconds" nice qemu-system-x86_64 -M pc -m 384 -nodefaults -no-user-config \
+		-display none -serial "file:$log" -monitor none -no-reboot \
+		-device isa-debug-exit,iobase=0xf4,iosize=4 -kernel "$kernel" -initrd "$initramfs" \
+		-append "console=ttyS0 panic=-1 oops=panic quiet ${KMOD_APPEND-}" "$@" \
+		</dev/null >"$log.qemu" 2>&1 || status=$?
+	# The debug-exit device ends QEMU with 1; 124 is the timeout.
+	[ "$status" != 124 ] || echo "=== timeout after $seconds s" >>"$log"
+	tr -d '\r' <"$log" >"$log.new" && mv "$log.new" "$log"
+}

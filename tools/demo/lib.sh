@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What the demo's scripts share: jobs, and what a run said.  Sourced; bash.
+# shellcheck shell=bash
+. "$(dirname "${BASH_SOURCE[0]}")/../guest/lib.sh"
+
+# Makes the job folder DIR: the workloads NAMES (all of the plan when empty), with
+# the plan's sizes for this guest divided by DIVISOR.
+make_job() {	# make_job GUEST DIR DIVISOR [NAME,NAME...]
+	rm -rf "$2"
+	cp -r "$TOP/tools/demo/job" "$2"
+	awk -v guest="$1" -v divisor="$3" -v only=",${4:-}," '
+		/^#/ || !NF { next }
+		only != ",," && !index(only, "," $1 ",") { next }
+		{ size = int($(guest == "amd64" ? 3 : 4) / divisor); print $1, size ? size : 1 }
+	' "$TOP/tools/demo/plan" >"$2/plan"
+}
+
+# All results in a file that watch wrote, without times: what must be the same
+# whoever computes it.
+results() {
+	sed -n 's/^[^	]*	\(= .*\|@ stop .*\)/\1/p' "$1"
+}
+
+# Runs a command so that a signal's trap runs at once and not after it; the trap
+# is end_child.  Ctrl-C and kill then leave nothing behind.
+child=''
+end_child() {
+	trap - INT TERM HUP
+	[ -z "$child" ] || kill "$child" 2>/dev/null || true
+	wait 2>/dev/null || true
+	exit 130
+}
+attend() {
+	local status=0
+	"$@" &
+	child=$!
+	wait "$child" || status=$?
+	child=''
+	[ "$status" != 130 ] || end_child
+	return "$status"
+}
