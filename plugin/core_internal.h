@@ -10,6 +10,8 @@
 #include "shadow.h"
 #include "stats.h"
 
+#define TOLD_DETAILS 16
+
 struct plex86_core {
 	struct plex86_core_config config;
 	const struct plex86_host_ops *host;
@@ -27,7 +29,7 @@ struct plex86_core {
 	uint64_t accounted;		/* instruction count up to which .stats.emulated is right */
 	unsigned int emulating;		/* why: index into .stats.emulated */
 	uint32_t told;			/* bits: refusal reasons that were logged */
-	const char *told_detail;
+	const char *told_detail[TOLD_DETAILS];
 	volatile int stats_requested;
 
 	/* Emulation speed, sampled while a long burst is emulated. */

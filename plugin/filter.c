@@ -68,16 +68,23 @@ static uint16_t after_0f(const uint8_t *p, size_t left)
 	return 0;
 }
 
+/* A sequence that begins right at @p, of at most @left bytes. */
+static uint16_t found_at(const uint8_t *p, size_t left)
+{
+	if (p[0] == 0x0f)
+		return after_0f(p + 1, left - 1);
+	return p[0] == 0xcd && left > 1 && p[1] == 0x80 ? PLEX86_FOUND_INT80 : 0;
+}
+
 uint16_t plex86_filter_scan(const uint8_t *code, size_t len)
 {
 	const uint8_t *end = code + len, *p;
 	uint16_t found = 0;
 
 	for (p = code; (p = memchr(p, 0x0f, end - p)); p++)
-		found |= after_0f(p + 1, end - p - 1);
+		found |= found_at(p, end - p);
 	for (p = code; (p = memchr(p, 0xcd, end - p)); p++)
-		if (end - p > 1 && p[1] == 0x80)
-			found |= PLEX86_FOUND_INT80;
+		found |= found_at(p, end - p);
 	return found;
 }
 
@@ -99,9 +106,8 @@ int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16
 	for (i = 0; i < size - 1; i++) {
 		int left = size - i < PLEX86_FILTER_TAIL ? size - i : PLEX86_FILTER_TAIL;
 
-		if (!(plex86_filter_scan(code + i, left) & mask) ||
-		    (left > 1 && (plex86_filter_scan(code + i + 1, left - 1) & mask)))
-			continue;	/* not here, or only further on */
+		if (!(found_at(code + i, left) & mask))
+			continue;
 		for (begin = i;; begin--) {
 			if (n == max)
 				return -1;
@@ -122,7 +128,8 @@ uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b)
 
 	memcpy(seam, a + PLEX86_PAGE_SIZE - half, half);
 	memcpy(seam + half, b, half);
-	return plex86_filter_scan(seam, sizeof(seam));
+	/* Three bytes from the last but one, two or three from the last. */
+	return (found_at(seam, 3) & ~found_at(seam, 2)) | found_at(seam + 1, 3);
 }
 
 uint16_t plex86_filter_mask(uint32_t caps, bool long64, bool fsgsbase, bool strict)

@@ -23,8 +23,8 @@
 struct plex86_frame {
 	uint32_t rmap;		/* first native mapping: a plex86_slot, or PLEX86_NONE */
 	uint32_t watchers;	/* first node that was read from this table */
-	uint16_t nwrite;	/* native mappings that can write */
-	uint16_t nexec;		/* native mappings that can execute */
+	uint32_t nwrite;	/* native mappings that can write */
+	uint32_t nexec;		/* native mappings that can execute */
 	uint16_t findings;	/* PLEX86_FOUND_*, see filter.h */
 	uint8_t flags;
 	uint8_t flips;		/* changes between code and data in flip_epoch */

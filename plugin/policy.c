@@ -3,13 +3,15 @@
 
 #include "policy.h"
 
-/* A slice pays if it ran this many round trips long. */
-#define WORTH 1
-
 /* Creating a space and filling it costs about this many round trips. */
 #define SPACE_ROUND_TRIPS 20
 
-#define SCORE_MAX 3
+/*
+ * Instructions that a native nanosecond is worth, as emulated ones: only the
+ * order of magnitude matters, to tell long bursts from short.
+ */
+#define NATIVE_INSNS_PER_NS 3
+
 #define HOT_MAX 32
 #define STRIKES_MAX 6
 
@@ -49,7 +51,7 @@ static struct plex86_burst *burst(struct plex86_policy *p, uint64_t root, uint64
 
 	if (b->tag != tag) {
 		b->tag = tag;
-		b->score = 0;
+		b->length = 0;
 	}
 	return b;
 }
@@ -70,16 +72,43 @@ uint64_t plex86_policy_user(struct plex86_policy *p, uint64_t root, uint64_t ico
 	struct plex86_worth *s = worth(p, root);
 
 	p->start = icount;
-	p->begun = p->predicted = p->continuing = false;
+	p->continuing = false;
 	p->strikes = 0;
 	if (p->resume && root == p->resume_root)
-		return 0;
+		return 0;	/* the same burst goes on, if RIP is the same too */
 	p->resume = false;
+	p->begun = false;
+	p->native_ns = p->emulated = 0;
 	if (s->hot) {
 		s->hot--;
 		return 0;
 	}
 	return p->break_even;
+}
+
+void plex86_policy_kernel(struct plex86_policy *p, uint64_t icount)
+{
+	struct plex86_burst *b;
+	uint64_t length;
+
+	if (!p->begun || p->resume)
+		return;
+	length = p->emulated + (icount - p->start) + p->native_ns * NATIVE_INSNS_PER_NS;
+	if (length > UINT32_MAX / 4)
+		length = UINT32_MAX / 4;
+	b = burst(p, p->root, p->rip);
+	b->length = b->length ? (3 * (uint64_t)b->length + length) / 4 + 1 : length + 1;
+	p->begun = false;
+}
+
+/* After how many instructions to go native, in a burst that began as this one did. */
+static uint64_t patience(const struct plex86_policy *p, const struct plex86_burst *b)
+{
+	if (!b->length)
+		return p->break_even;
+	if (b->length > p->break_even + p->break_even / 2)
+		return 0;
+	return 2 * (uint64_t)b->length > p->break_even ? 2 * (uint64_t)b->length : p->break_even;
 }
 
 enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint64_t rip,
@@ -92,44 +121,46 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 		p->resume = false;
 		if (has_space && root == p->resume_root && rip == p->resume_rip)
 			return PLEX86_PLAN_NATIVE;
+		p->begun = false;
+		p->native_ns = p->emulated = 0;
 	}
-	if (p->continuing && has_space && !p->strikes)
-		return PLEX86_PLAN_NATIVE;
-	if (!p->begun && age < p->break_even) {
-		p->begun = true;
-		p->root = root;
-		p->rip = rip;
-		if (has_space && burst(p, root, rip)->score > 0) {
-			p->predicted = true;
+	if (p->continuing) {
+		if (has_space && !p->strikes)
 			return PLEX86_PLAN_NATIVE;
+	} else {
+		if (!p->begun && age < p->break_even / 2) {
+			p->begun = true;
+			p->root = root;
+			p->rip = rip;
 		}
+		if (p->begun)
+			need = patience(p, burst(p, p->root, p->rip));
+		if (!need && !has_space)
+			need = p->break_even;
 	}
 	if (age < need) {
 		*emulate = need - age;
 		return PLEX86_PLAN_EMULATE;
 	}
-	/* It has outlived a round trip: remember where such bursts begin. */
 	s = worth(p, root);
 	s->hot = HOT_MAX;
-	if (p->begun && burst(p, p->root, p->rip)->score < SCORE_MAX)
-		burst(p, p->root, p->rip)->score++;
 	if (has_space)
 		return PLEX86_PLAN_NATIVE;
 	s->emulated += age;
 	if (s->emulated >= p->space_worth)
 		return PLEX86_PLAN_NATIVE;
+	p->emulated += age;
 	p->start = icount;
 	*emulate = p->space_worth - s->emulated;
 	return PLEX86_PLAN_EMULATE;
 }
 
 void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint64_t ran_ns,
-		       uint64_t root, uint64_t rip, uint64_t icount)
+		       uint64_t root, uint64_t rip, uint64_t before, uint64_t after)
 {
-	struct plex86_worth *s = worth(p, root);
-	bool paid = ran_ns >= WORTH * p->round_trip_ns;
-
-	p->start = icount;
+	p->emulated += before - p->start;
+	p->start = after;
+	p->native_ns += ran_ns > p->round_trip_ns ? ran_ns - p->round_trip_ns : 0;
 	p->continuing = end != PLEX86_SLICE_ASYNC;
 	p->resume = end == PLEX86_SLICE_ASYNC;
 	if (p->resume) {
@@ -137,16 +168,9 @@ void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint6
 		p->resume_rip = rip;
 		return;
 	}
-	if (paid && end != PLEX86_SLICE_STUCK) {
+	worth(p, root)->hot = HOT_MAX;
+	if (end == PLEX86_SLICE_STEP && ran_ns >= 2 * p->round_trip_ns)
 		p->strikes = 0;
-		s->hot = HOT_MAX;
-		if (p->predicted && burst(p, p->root, p->rip)->score < SCORE_MAX)
-			burst(p, p->root, p->rip)->score++;
-	} else {
-		if (p->strikes < STRIKES_MAX)
-			p->strikes++;
-		if (p->predicted && burst(p, p->root, p->rip)->score > -SCORE_MAX)
-			burst(p, p->root, p->rip)->score--;
-	}
-	p->predicted = false;
+	else if (p->strikes < STRIKES_MAX)
+		p->strikes++;
 }

@@ -3,9 +3,10 @@
  * When to go native.  A round trip through an engine costs as much as a few
  * thousand emulated instructions, and most bursts of user code are shorter.
  * So: emulate first and go native when the burst has outlived the round trip
- * (ski rental: never worse than twice the best), or at once where this burst's
- * beginning has been seen before and was long.  A new space costs more (a
- * process, its pages), so its guest process must have earned it.
+ * (ski rental: never worse than twice the best); but where bursts that began
+ * here have been seen before, go by their length: at once if it is worth it, and
+ * not before it turns out to be a longer one if it is not.  A new space costs
+ * more (a process, its pages), so its guest process must have earned it.
  *
  * Pure arithmetic on what it is told; tests replay traces through it.
  */
@@ -27,7 +28,8 @@ struct plex86_policy {
 	uint64_t start;		/* instruction count at its beginning */
 	uint64_t root, rip;	/* where it began */
 	bool begun;		/* root, rip are known */
-	bool predicted;		/* went native at once, because of .bursts */
+	uint64_t native_ns;	/* what of it ran natively */
+	uint64_t emulated;	/* and how many instructions did not, up to .start */
 	bool continuing;	/* a slice ended with STEP, and user mode was not left since */
 
 	/* A native slice that ended asynchronously resumes if nothing else happened. */
@@ -36,7 +38,8 @@ struct plex86_policy {
 
 	unsigned int strikes;	/* native slices in a row that did not pay */
 
-	struct plex86_burst { uint32_t tag; int8_t score; } bursts[PLEX86_POLICY_BURSTS];
+	/* Mean length of the bursts that began at one place, 0: not seen yet. */
+	struct plex86_burst { uint32_t tag, length; } bursts[PLEX86_POLICY_BURSTS];
 	struct plex86_worth { uint64_t root, emulated; uint8_t hot; } spaces[PLEX86_POLICY_SPACES];
 };
 
@@ -60,6 +63,9 @@ void plex86_policy_speed(struct plex86_policy *p, double *insn_ns, double sample
  */
 uint64_t plex86_policy_user(struct plex86_policy *p, uint64_t root, uint64_t icount);
 
+/* User mode was left at instruction count @icount: the burst is over, or interrupted. */
+void plex86_policy_kernel(struct plex86_policy *p, uint64_t icount);
+
 /*
  * At an instruction boundary in user mode.  @has_space: going native would not
  * have to make a space.  With PLAN_EMULATE *@emulate is the number of
@@ -74,8 +80,11 @@ enum plex86_slice_end {
 	PLEX86_SLICE_STUCK,	/* ... and it will trap again: this page is for Bochs */
 };
 
-/* A native slice ended at @rip after @ran_ns. */
+/*
+ * A native slice that began at instruction count @before ended at @rip after
+ * @ran_ns; its ticks have moved the count to @after.
+ */
 void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint64_t ran_ns,
-		       uint64_t root, uint64_t rip, uint64_t icount);
+		       uint64_t root, uint64_t rip, uint64_t before, uint64_t after);
 
 #endif /* PLEX86_POLICY_H */

@@ -101,7 +101,6 @@ struct plex86_world {
 	uint32_t nspaces, maxspaces;
 	uint64_t clock;			/* of uses, for LRU */
 	uint32_t epoch;			/* advances every few milliseconds of guest time */
-	bool long64;			/* who runs now is in 64-bit mode */
 	bool strict;
 	struct plex86_shadow_stats stats;
 };

@@ -259,7 +259,7 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 	v = plex86_leaf_view(n, index);
 	code = plex86_ram_host(s->world->ram, v.frame, PLEX86_PAGE_SIZE);
 	if (!(v.allowed & PLEX86_PROT_EXEC) || !code ||
-	    !plex86_traps_grant(s, page, code, s->world->long64))
+	    !plex86_traps_grant(s, page, code))
 		return false;
 	if (!plex86_map(n, index, v.frame, PLEX86_PROT_READ | PLEX86_PROT_EXEC)) {
 		plex86_traps_drop(&s->traps, page);
@@ -283,6 +283,9 @@ uint32_t plex86_map(struct plex86_node *n, unsigned int index, plex86_gpa_t gpa,
 	if (la + PLEX86_PAGE_SIZE > w->caps->va_limit ||
 	    (la < 0x10000 && !(w->caps->flags & PLEX86_CAP_PAGE_ZERO)))
 		return 0;
+	/* Another frame: the traps of the old one say nothing about it. */
+	if (n->prot[index] && n->frame[index] != gpa.pa >> PLEX86_PAGE_SHIFT)
+		plex86_unmap(n, index);
 	if ((prot & PLEX86_PROT_EXEC) && !make_executable(s, f, la, gpa))
 		return 0;
 	if ((prot & PLEX86_PROT_WRITE) && !make_writable(w, f, gpa))

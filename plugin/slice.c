@@ -46,6 +46,7 @@ uint64_t plex86_core_user_mode(struct plex86_core *core, uint64_t cr3, uint64_t 
 void plex86_core_kernel_mode(struct plex86_core *core, uint64_t icount)
 {
 	plex86_core_account(core, icount);
+	plex86_policy_kernel(&core->policy, icount);
 	core->user = false;
 	core->sample_ns = 0;
 }
@@ -106,6 +107,28 @@ bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint
 	return false;
 }
 
+/* Each reason goes to the log once; an engine's own reasons are static strings. */
+static bool first_time(struct plex86_core *core, enum plex86_refusal r, const char *detail)
+{
+	unsigned int i;
+
+	if (!detail) {
+		if (core->told & (1u << r))
+			return false;
+		core->told |= 1u << r;
+		return true;
+	}
+	for (i = 0; i < TOLD_DETAILS; i++) {
+		if (core->told_detail[i] == detail)
+			return false;
+		if (!core->told_detail[i]) {
+			core->told_detail[i] = detail;
+			return true;
+		}
+	}
+	return false;
+}
+
 static enum plex86_verdict refuse(struct plex86_core *core, struct plex86_slice *slice,
 				  enum plex86_refusal r, const char *detail)
 {
@@ -113,9 +136,7 @@ static enum plex86_verdict refuse(struct plex86_core *core, struct plex86_slice 
 
 	core->stats.refused[r]++;
 	core->emulating = r;
-	if (!(core->told & (1u << r)) || detail != core->told_detail) {
-		core->told |= 1u << r;
-		core->told_detail = detail;
+	if (first_time(core, r, detail)) {
 		snprintf(line, sizeof(line), "user code is left to Bochs: %s%s%s",
 			 plex86_refusal_name(r), detail ? ": " : "", detail ? detail : "");
 		core->host->log(PLEX86_LOG_INFO, line);
@@ -202,7 +223,8 @@ static enum plex86_verdict end(struct plex86_core *core, struct plex86_slice *sl
 	core->accounted = icount;
 	core->sample_ns = 0;
 	core->emulating = PLEX86_BY_TRAP;
-	plex86_policy_ran(&core->policy, how, ran_ns, slice->cr3, cpu->rip, icount);
+	plex86_policy_ran(&core->policy, how, ran_ns, slice->cr3, cpu->rip, slice->icount,
+			  icount);
 	if (how == PLEX86_SLICE_ASYNC)
 		return PLEX86_RAN;
 	core->stats.steps++;
@@ -237,12 +259,12 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 	paging.phys_bits = core->config.phys_bits;
 
 	/* 2. Its space, as the guest's tables are now. */
-	w->long64 = cpu->mode == PLEX86_MODE_64;
 	w->epoch = slice->icount / (core->clock.ips * EPOCH_NS / 1000000000u + 1);
 	s = prepare(core, &paging);
 	if (!s)
 		return refuse(core, slice, PLEX86_REFUSE_ENGINE, "no space can be made");
-	plex86_shadow_filter(s, plex86_filter_mask(core->caps->flags, w->long64,
+	plex86_shadow_filter(s, plex86_filter_mask(core->caps->flags,
+						   cpu->mode == PLEX86_MODE_64,
 						   cpu->cr4 & CR4_FSGSBASE, w->strict));
 	plex86_shadow_sync(s, &paging);
 	if (!may_execute(core, s, linear_rip(cpu))) {

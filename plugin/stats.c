@@ -4,6 +4,7 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "stats.h"
 
@@ -121,8 +122,10 @@ int plex86_stats_write(const struct plex86_stats *s, const struct plex86_stats_c
 	if (snprintf(tmp, sizeof(tmp), "%s.tmp", path) >= (int)sizeof(tmp))
 		err = -ENAMETOOLONG;
 	else if (json_object_to_file_ext(tmp, o, JSON_C_TO_STRING_PRETTY) < 0 ||
-		 rename(tmp, path) < 0)
-		err = -errno;
+		 rename(tmp, path) < 0) {
+		err = errno ? -errno : -EIO;
+		unlink(tmp);
+	}
 	json_object_put(o);
 	return err;
 }

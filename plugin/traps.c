@@ -58,7 +58,7 @@ unsigned int plex86_traps_list(const struct plex86_traps *t, plex86_gva_t out[PL
 	return n;
 }
 
-bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, bool long64)
+bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code)
 {
 	struct plex86_traps *t = &s->traps;
 	struct plex86_trap_page *p;
@@ -69,7 +69,8 @@ bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *cod
 
 	if (!max)
 		return false;
-	n = plex86_filter_locate(code, s->filter, long64, at, max);
+	/* In long mode the space may run 64-bit code later: REX bytes count as prefixes. */
+	n = plex86_filter_locate(code, s->filter, s->paging.mode == PLEX86_PAGING_LONG, at, max);
 	if (n <= 0)
 		return false;
 	/* The page that has had its traps longest gives them up, and with them its mapping. */

@@ -38,7 +38,7 @@ bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns
  * Makes the page at @la, whose bytes are @code, safe to execute in @s by traps.
  * Takes those of other pages away if need be.  False if it needs too many.
  */
-bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, bool long64);
+bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code);
 
 /* The page at @la has its traps (and @code has not changed since: it is watched). */
 bool plex86_traps_cover(const struct plex86_traps *t, uint64_t la);

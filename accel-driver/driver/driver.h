@@ -17,6 +17,7 @@
 #define DRV_DEVICE	"/dev/plex86"
 #define DRV_NGDT	120	/* most that we use of what the module takes */
 #define DRV_NLDT	1536
+#define DRV_NTRAPS	4	/* debug registers */
 
 struct plex86_engine {
 	int dev, vm, vcpu;
@@ -39,6 +40,8 @@ struct plex86_space {
 	bool described;		/* set_descriptors() was called: guest_* are the law */
 	bool dirty;		/* gdt, ldt differ from what the module has */
 	uint32_t filtered_for;	/* the mode that gdt, ldt were made for, 0: none */
+	unsigned int ntraps;
+	uint64_t trap[DRV_NTRAPS];	/* set_traps(): one breakpoint each */
 	unsigned int guest_ngdt, guest_nldt;
 	uint64_t guest_gdt[DRV_NGDT], guest_ldt[DRV_NLDT];
 	uint64_t gdt[DRV_NGDT], ldt[DRV_NLDT];
@@ -58,6 +61,7 @@ int drv_set_descriptors(struct plex86_space *space, const uint64_t *gdt, unsigne
 			const uint64_t *ldt, unsigned int nldt, uint16_t ldt_selector);
 
 /* run.c */
+int drv_set_traps(struct plex86_space *space, const plex86_gva_t *addrs, unsigned int n);
 int drv_run(struct plex86_space *space, struct plex86_cpu *cpu, struct plex86_vec *vec,
 	    uint32_t flags, uint64_t budget_ns, struct plex86_exit *exit);
 

@@ -251,7 +251,7 @@ static void fill_caps(struct plex86_engine *e)
 
 	caps->flags = PLEX86_CAP_COMPAT | PLEX86_CAP_SEGMENTS | PLEX86_CAP_SELECTORS |
 		      PLEX86_CAP_DESCRIPTORS | PLEX86_CAP_TRAP_TSC | PLEX86_CAP_TRAP_SYSENTER |
-		      PLEX86_CAP_DEBUGREGS | PLEX86_CAP_PAGE_ZERO | PLEX86_CAP_ERRORCODE |
+		      PLEX86_CAP_PAGE_ZERO | PLEX86_CAP_ERRORCODE |
 		      PLEX86_CAP_SYSCALL_EXACT;
 	if (e->info.caps & PLEX86_HOST_UMIP)
 		caps->flags |= PLEX86_CAP_TRAP_UMIP;
@@ -260,6 +260,7 @@ static void fill_caps(struct plex86_engine *e)
 	if (e->info.caps & PLEX86_HOST_XSAVE)
 		caps->flags |= PLEX86_CAP_XCR0;
 	caps->max_batch = MAX_BATCH;
+	caps->max_traps = DRV_NTRAPS;
 	caps->xcr0 = e->load_mask;
 	caps->va_limit = e->info.va_limit;
 }
@@ -377,5 +378,6 @@ const struct plex86_engine_ops plex86_engine_driver = {
 	.apply = drv_apply,
 	.run = drv_run,
 	.kick = drv_kick,
+	.set_traps = drv_set_traps,
 	.set_descriptors = drv_set_descriptors,
 };

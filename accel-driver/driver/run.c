@@ -19,7 +19,11 @@ _Static_assert((int)PLEX86_RUN_REFUSED == (int)PLEX86_EXIT_REFUSED, "reasons");
 #define VECTOR_BP	3
 #define VECTOR_OF	4
 #define VECTOR_GP	13
+#define VECTOR_DB	1
 #define FLAG_TF		0x100u
+#define DR6_BS		0x4000u		/* single step */
+#define DR7_ENABLED	0xffu
+#define DR7_FIXED	0x400u
 #define CR0_EM		4u
 #define CR0_TS		8u
 
@@ -37,20 +41,53 @@ static const char *refuse(const struct plex86_cpu *cpu)
 {
 	if (cpu->rflags & FLAG_TF)
 		return "the trap flag is set";
+	/* A data breakpoint traps after its instruction, which can't be taken back. */
+	if (cpu->dr7 & DR7_ENABLED)
+		return "a breakpoint is armed";
 	if (cpu->cr0 & (CR0_TS | CR0_EM))
 		return "CR0.TS or CR0.EM is set";
 	return NULL;
 }
 
+int drv_set_traps(struct plex86_space *space, const plex86_gva_t *addrs, unsigned int n)
+{
+	unsigned int i;
+
+	if (!space || (n && !addrs) || n > DRV_NTRAPS)
+		return -EINVAL;
+	for (i = 0; i < n; i++)
+		if (addrs[i].la >= space->engine->caps.va_limit)
+			return -EINVAL;
+	for (i = 0; i < n; i++)
+		space->trap[i] = addrs[i].la;
+	space->ntraps = n;
+	return 0;
+}
+
+/* The traps of the space as instruction breakpoints; the guest's own are refused. */
+static void arm_traps(const struct plex86_space *space, struct plex86_cpu *cpu)
+{
+	unsigned int i;
+
+	cpu->dr7 = DR7_FIXED;
+	for (i = 0; i < space->ntraps; i++) {
+		cpu->dr[i] = space->trap[i];
+		cpu->dr7 |= 1u << (2 * i);
+	}
+}
+
 /*
  * All gates of the module's IDT are closed to INT n, so that RIP stays at the
  * instruction; INT3 and INTO, which have vectors of their own, are told apart by
- * the error code.
+ * the error code.  Vector 1 is kept for a single step; a trap of set_traps() is
+ * no event of the guest's.
  */
 static void name_vector(const struct plex86_engine *e, struct plex86_exit *exit)
 {
 	uint32_t n = exit->error_code >> e->int_shift;
 
+	if (exit->vector == VECTOR_DB && !(exit->addr & DR6_BS))
+		exit->vector = PLEX86_VECTOR_UNKNOWN;
 	if (exit->vector != VECTOR_GP || !(exit->error_code & ERROR_IDT) ||
 	    (n != VECTOR_BP && n != VECTOR_OF))
 		return;
@@ -117,6 +154,7 @@ int drv_run(struct plex86_space *space, struct plex86_cpu *cpu, struct plex86_ve
 	run.size = sizeof(run);
 	run.space = space->fd;
 	run.cpu = *cpu;
+	arm_traps(space, &run.cpu);
 	do {
 		run.budget_ns = budget_ns - ran_ns;
 		ret = drv_vec_enter(e, &run, vec, flags & PLEX86_RUN_VEC_SAME);

@@ -24,7 +24,6 @@ static void __used nexus_offsets(void)
 	NX(SEL, sel);
 	NX(HOST_LDT, host_ldt);
 	NX(HOST_TR, host_tr);
-	NX(HOST_SS, host_ss);
 	NX(LDT, ldt);
 	NX(HOST_IDTR, host_idtr);
 	NX(HOST_GDTR, host_gdtr);

@@ -65,7 +65,7 @@ struct nexus {
 	u64 fs_base, gs_base;
 	u16 host_sel[4];	/* DS, ES, FS, GS: one word to test */
 	u16 sel[4];
-	u16 host_ldt, host_tr, host_ss;
+	u16 host_ldt, host_tr;
 	u16 ldt;		/* the guest's LDT selector in our GDT, or 0 */
 	struct desc_ptr host_idtr __aligned(8);
 	struct desc_ptr host_gdtr __aligned(8);

@@ -15,22 +15,26 @@
  * struct nexus.  RBX points to the latter wherever a comment does not say else.
  */
 #include <linux/linkage.h>
+#include <linux/objtool.h>
 #include <asm/alternative.h>
 #include <asm/asm.h>
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
+#include <asm/processor-flags.h>
 #include <asm/unwind_hints.h>
 #include <asm/trapnr.h>
 #include "nexus-offsets.h"
 
 	.section .text.nexus, "ax", @progbits
-	.balign 4096
+	.balign	4096, 0xcc
 	.globl nexus_text
 nexus_text:
+	ANNOTATE_NOENDBR
 
 /* void nexus_enter(struct nexus *): see above; clobbers as any C function */
 	.globl nexus_enter
 	.type nexus_enter, @function
+	STACK_FRAME_NON_STANDARD nexus_enter	/* all up to nexus_text_end */
 nexus_enter:
 	/* 1. Save what C expects to keep, and where the stack is. */
 	push	%rbp
@@ -48,7 +52,6 @@ nexus_enter:
 	mov	%es, NX_HOST_SEL+2(%rbx)
 	mov	%fs, NX_HOST_SEL+4(%rbx)
 	mov	%gs, NX_HOST_SEL+6(%rbx)
-	mov	%ss, NX_HOST_SS(%rbx)
 	sldt	NX_HOST_LDT(%rbx)
 	testl	$1, NX_HAS_FSGSBASE(%rbx)
 	jz	1f
@@ -162,10 +165,11 @@ nexus_give_up:
  */
 	.balign 16
 nexus_event:
-	testb	$3, EV_CS(%rsp)
-	jz	nexus_inside
+	cmpl	$NX_HOST_CS, EV_CS(%rsp)
+	je	nexus_inside
 
 	/* 1. From the guest: complete the frame. */
+nexus_from_guest:
 	push	%r15
 	push	%r14
 	push	%r13
@@ -255,9 +259,8 @@ nexus_to_host:
 	mov	%rdx, NX_GDT_HOST_TSS_AT+8(%rbx)
 	ltr	NX_HOST_TR(%rbx)
 
-	/* 4. The host's GDT and segments. */
+	/* 4. The host's GDT and segments; SS stays null until plex86_switch_end(). */
 	lgdt	NX_HOST_GDTR(%rbx)
-	mov	NX_HOST_SS(%rbx), %ss
 	mov	NX_HOST_LDT(%rbx), %ax
 	mov	%eax, %edx
 	or	NX_LDT(%rbx), %dx
@@ -302,6 +305,9 @@ nexus_to_host:
  * carried over the ring change, or the CPU's refusal of guest state.
  */
 nexus_inside:
+	/* Virtual-8086 selectors can look like ours (QEMU lets IRET go there). */
+	testl	$X86_EFLAGS_VM, EV_RFLAGS(%rsp)
+	jnz	nexus_from_guest
 	push	%rax
 	push	%rcx
 	push	%rbx
@@ -379,6 +385,7 @@ nexus_resume:
 	lea	-24(%rax), %rsp
 	pop	%rax
 	popfq
+	ANNOTATE_UNRET_SAFE	/* the thunk is not mapped here, and the CPU came by interrupt */
 	ret
 	int3
 
@@ -397,7 +404,9 @@ nexus_stubs:
 	jmp	nexus_event
 	.set	vector, vector + 1
 	.endr
-	.balign 4096
+	ANNOTATE_NOENDBR
+	.size	nexus_enter, . - nexus_enter
+	.balign	4096, 0xcc
 	.globl nexus_text_end
 nexus_text_end:
 
@@ -420,4 +429,6 @@ nexus_call_gate:
 	mov	%rbp, %rsp
 	pop	%rbp
 	RET
+	.size	nexus_call_gate, . - nexus_call_gate
+
 	.section .note.GNU-stack, "", @progbits

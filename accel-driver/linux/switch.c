@@ -139,6 +139,11 @@ void plex86_switch_end(struct plex86_vcpu *v)
 {
 	unsigned int i;
 
+	/*
+	 * The guest's events left SS null, as all that come from user mode do.
+	 * System calls must not end so: see X86_BUG_SYSRET_SS_ATTRS.
+	 */
+	loadsegment(ss, __KERNEL_DS);
 	for (i = 0; v->msr_changed; i++) {
 		if (v->msr_changed & (1u << i))
 			wrmsrl(plex86_host.msr[i].msr, v->saved_msr[i]);

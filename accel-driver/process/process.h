@@ -147,6 +147,9 @@ int zygote_spawn(struct plex86_engine *e, struct plex86_space *s);
 void process_bury(struct plex86_engine *e, pid_t pid);
 void process_reap(struct plex86_engine *e, bool wait);
 
+/* Is this the thread that opened the engine?  No other can do anything to a child. */
+bool process_is_tracer(const struct plex86_engine *e);
+
 /* waitpid() for one tracee, restarted; 0 or -errno. */
 int process_wait(pid_t pid, int *status);
 

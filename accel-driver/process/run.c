@@ -14,9 +14,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "process.h"
 
@@ -337,7 +335,7 @@ refused:
 	return 0;
 failed:
 	/* From another thread every child looks gone. */
-	if (syscall(SYS_gettid) != e->tracer)
+	if (!process_is_tracer(e))
 		return -EPERM;
 	s->dead = true;
 	return err;

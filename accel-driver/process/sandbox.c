@@ -66,6 +66,14 @@ static int calm_signals(void)
 	return sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
 
+/* The tracer must be able to preempt guest code that doesn't end. */
+static void yield_to_tracer(void)
+{
+	const struct sched_param normal = { .sched_priority = 0 };
+
+	sched_setscheduler(0, SCHED_OTHER, &normal);
+}
+
 static void limit_resources(void)
 {
 	static const int none[] = { RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE,
@@ -75,6 +83,18 @@ static void limit_resources(void)
 
 	for (i = 0; i < sizeof(none) / sizeof(none[0]); i++)
 		setrlimit(none[i], &zero);
+}
+
+/*
+ * A Bochs with a real-time priority must be able to preempt its children, which
+ * share its core: an endless loop of the guest's at the same priority would keep
+ * out the very signal that ends it.
+ */
+static void ordinary_scheduling(void)
+{
+	const struct sched_param zero = { 0 };
+
+	sched_setscheduler(0, SCHED_OTHER, &zero);
 }
 
 /* Under memory pressure a space is the thing to kill: the guest goes on without. */
@@ -144,6 +164,7 @@ void sandbox_enter(int go_fd, int report_fd, int ram_fd, int stub_fd, uint64_t s
 
 	/* 2. Out of the terminal's reach: Ctrl-C is for Bochs. */
 	syscall(SYS_setsid);
+	ordinary_scheduling();
 	if (calm_signals())
 		fail(report_fd, "set its signal mask");
 	/* READ_IMPLIES_EXEC would make guest data executable. */
@@ -151,6 +172,7 @@ void sandbox_enter(int go_fd, int report_fd, int ram_fd, int stub_fd, uint64_t s
 	if (chdir("/"))
 		errno = 0;	/* no matter: it will have no file system calls */
 	prctl(PR_SET_NAME, "plex86-space", 0, 0, 0);
+	yield_to_tracer();
 
 	/* 3. The stub's pages, and the RAM object as the only descriptor. */
 	at = mmap((void *)stub, STUB_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED,

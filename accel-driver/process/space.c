@@ -37,6 +37,8 @@ int space_create(struct plex86_engine *e, struct plex86_space **space)
 	struct plex86_space *s;
 	int err;
 
+	if (!process_is_tracer(e))
+		return -EPERM;
 	process_reap(e, false);
 	if (e->nspaces == e->config.max_spaces)
 		return -ENOSPC;
@@ -104,6 +106,8 @@ static int execute(struct plex86_space *s)
 
 	if (e->queue_owner != s || !n)
 		return 0;
+	if (!process_is_tracer(e))
+		return -EPERM;
 	e->queued = 0;
 	s->regs_known = false;
 	err = inject_batch(e, s->pid, s->stub, n, NULL);
@@ -176,13 +180,13 @@ static int queue_munmap(struct plex86_space *s, uint64_t from, uint64_t to)
 /* Unmap [from, to) but the stub. */
 static int unmap(struct plex86_space *s, uint64_t from, uint64_t to)
 {
-	uint64_t stub_end = s->stub + STUB_SIZE;
+	uint64_t after_stub = s->stub + STUB_SIZE;
 	int err;
 
-	if (to <= s->stub || from >= stub_end)
+	if (to <= s->stub || from >= after_stub)
 		return queue_munmap(s, from, to);
 	err = queue_munmap(s, from, s->stub);
-	return err ? err : queue_munmap(s, stub_end, to);
+	return err ? err : queue_munmap(s, after_stub, to);
 }
 
 static int unmap_all(struct plex86_space *s)

@@ -47,12 +47,24 @@ int process_wait(pid_t pid, int *status)
 	return 0;
 }
 
-/* Kill and reap.  The stop at exit, seen already or still to come, is left by hand. */
-static void end(pid_t pid)
+bool process_is_tracer(const struct plex86_engine *e)
+{
+	return syscall(SYS_gettid) == e->tracer;
+}
+
+/*
+ * Kill and reap.  The stop at exit, seen already or still to come, is left by hand;
+ * where another thread closes the engine nobody can, until the tracer exits too.
+ */
+static void end(const struct plex86_engine *e, pid_t pid)
 {
 	int status;
 
 	kill(pid, SIGKILL);
+	if (!process_is_tracer(e)) {
+		waitpid(pid, &status, __WALL | WNOHANG);
+		return;
+	}
 	ptrace(PTRACE_CONT, pid, 0, 0);
 	while (process_wait(pid, &status) == 0 && WIFSTOPPED(status))
 		ptrace(PTRACE_CONT, pid, 0, 0);
@@ -272,7 +284,7 @@ static int park_first(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	goto close_pipes;
 
 kill_child:
-	end(pid);
+	end(e, pid);
 close_pipes:
 	close(report[0]);
 close_go:
@@ -294,7 +306,7 @@ static int clone_stopped(struct plex86_engine *e, pid_t from, pid_t *born)
 	if (!err && (!WIFSTOPPED(status) || status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8)))
 		err = -ESRCH;
 	if (err)
-		end(*born);
+		end(e, *born);
 	return err;
 }
 
@@ -317,10 +329,10 @@ int zygote_start(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 void zygote_stop(struct plex86_engine *e)
 {
 	if (e->zygote)
-		end(e->zygote);
+		end(e, e->zygote);
 	e->zygote = 0;
 	if (e->parked)
-		end(e->parked);
+		end(e, e->parked);
 	e->parked = 0;
 }
 
@@ -331,7 +343,7 @@ int zygote_replace(struct plex86_engine *e)
 	int status;
 
 	if (e->zygote)
-		end(e->zygote);
+		end(e, e->zygote);
 	e->zygote = 0;
 	/* A stop that we haven't been told of can only be the one at exit. */
 	if (e->parked && waitpid(e->parked, &status, __WALL | WNOHANG) == 0)
@@ -369,7 +381,7 @@ void process_bury(struct plex86_engine *e, pid_t pid)
 	/* No stop at exit: nobody wants to see it. */
 	if (ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_EXITKILL)) {
 		/* On its way out already, by somebody else's hand, and that stop before it. */
-		end(pid);
+		end(e, pid);
 		return;
 	}
 	if (e->ndying == e->config.max_spaces)
@@ -387,7 +399,8 @@ void process_reap(struct plex86_engine *e, bool wait)
 	pid_t got;
 
 	while (i < e->ndying) {
-		got = waitpid(e->dying[i], &status, __WALL | (wait ? 0 : WNOHANG));
+		got = waitpid(e->dying[i], &status,
+			      __WALL | (wait && process_is_tracer(e) ? 0 : WNOHANG));
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got > 0 && WIFSTOPPED(status)) {

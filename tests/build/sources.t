@@ -15,9 +15,20 @@ sources() {
 	ls configure.ac Makefile.am quickstart m4/plex86_*.m4
 }
 
+shell_scripts() {
+	sources | while read -r file; do
+		if head -n 1 "$file" | grep -q -E '^#!/bin/(ba)?sh|^#!/usr/bin/env bash'; then
+			echo "$file"
+		fi
+	done
+}
+
+# Programs, that is; lists and tables that programs read have no licence line.
 code() {
-	sources | grep -E '\.(c|cc|h|S|inc|sh|t|in|m4|am|ac|ld)$|/Kbuild$|/[a-z-]+$|^quickstart$' |
-		grep -v -E '/\.|/series$'
+	{
+		sources | grep -E '\.(c|cc|h|S|inc|sh|t|in|m4|am|ac|ld)$|/Kbuild$|/Makefile$'
+		shell_scripts
+	} | sort -u
 }
 
 unlicensed() {
@@ -32,13 +43,6 @@ machine='/wo''rk/|/ho''me/|deb\.deb''ian\.org|snapshot\.deb''ian'
 tap_is "no file names a path or a server of one machine" \
 	"$(sources | xargs grep -l -E "$machine" 2>/dev/null)" ""
 
-shell_scripts() {
-	sources | while read -r file; do
-		if head -n 1 "$file" | grep -q -E '^#!/bin/(ba)?sh|^#!/usr/bin/env bash'; then
-			echo "$file"
-		fi
-	done
-}
 broken() {
 	local file
 	for file in $(shell_scripts) $(find tools/lib tests -name '*.sh'); do

@@ -225,6 +225,18 @@ prog g64_sum_pages
 prog g64_sum_pages_trap
 	hlt
 
+/* Instructions that a test wants to trap, and others. */
+prog g64_marks
+	inc	%rax
+prog g64_marks_1
+	inc	%rax
+	inc	%rax
+prog g64_marks_2
+	lea	(%rax, %rax), %rax
+	inc	%rax
+prog g64_marks_end
+	hlt
+
 /* Sensitive instructions, which trap where the engine says so. */
 prog g64_cpuid
 	cpuid
@@ -318,12 +330,14 @@ prog g32_work_trap
 	int	$0x80
 prog g32_gs
 	mov	%gs:0x14, %eax
+prog g32_gs_store
 	movl	$0x55aa, %gs:0x18
 prog g32_gs_trap
 	int	$0x80
 prog g32_gs_reload			/* what it reads, it may load again */
 	mov	%gs, %eax
 	mov	%eax, %gs
+prog g32_gs_reload_use
 	mov	%gs:0x14, %ecx
 prog g32_gs_reload_trap
 	hlt

@@ -122,7 +122,7 @@ tries:	.byte	5
 	.ascii	"TKP1"
 	.long	0xffffffff		/* environments */
 	.long	0x3f			/* groups of tests */
-	.long	500000			/* spin */
+	.long	200000			/* spin */
 	.long	1			/* seed */
 	.long	2000			/* random programs */
 	.org	0x1fe

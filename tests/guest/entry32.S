@@ -26,7 +26,17 @@ run_user:
 	pop	%gs
 	popa
 	add	$8, %esp
+	.globl	user_iret
+user_iret:
 	iret
+
+/* Where ktrap() sends us when that IRET could not go to user mode. */
+	.globl	user_iret_failed
+user_iret_failed:
+	mov	$SEL_KDATA, %eax
+	mov	%eax, %ds
+	mov	%eax, %es
+	jmp	back
 
 /* void run_user_sysexit(struct uctx *): ip from edx, sp from ecx. */
 	.globl	run_user_sysexit
@@ -116,7 +126,8 @@ common:
 	jnz	1f
 	testb	$3, CTX_CS(%esp)
 	jz	from_kernel
-1:	mov	kstack, %esp
+1:
+back:	mov	kstack, %esp
 	pop	%edi
 	pop	%esi
 	pop	%ebx

@@ -51,7 +51,14 @@ run_user:
 	save_kernel
 	mov	%rdi, %rsp
 	pop_regs
+	.globl	user_iret
+user_iret:
 	iretq
+
+/* Where ktrap() sends us when that IRET could not go to user mode. */
+	.globl	user_iret_failed
+user_iret_failed:
+	jmp	back
 
 /* void run_user_sysret(struct uctx *): ip from rcx, flags from r11. */
 	.globl	run_user_sysret
@@ -167,7 +174,7 @@ common:
 	cld
 	testb	$3, CTX_CS(%rsp)
 	jz	from_kernel
-	mov	kstack(%rip), %rsp
+back:	mov	kstack(%rip), %rsp
 	restore_kernel
 	ret
 

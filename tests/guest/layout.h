@@ -82,6 +82,7 @@
 #define VEC_SYSCALL	0x100		/* not vectors of the IDT: */
 #define VEC_SYSENTER	0x101
 #define VEC_GATE	0x102
+#define VEC_BAD_FRAME	0x103		/* IRET could not go to where u says */
 
 /* struct uctx */
 #ifdef __x86_64__

@@ -32,6 +32,7 @@ static u32 n_spaces;
 
 /* Frames: a watermark and a stack of freed ones, last freed first reused. */
 static u64 next_frame = FRAMES_PA, kept_frames;
+u32 frames_skipped;
 static u32 freed[MAX_FRAMES], n_freed;
 
 u64 frame(void)
@@ -60,7 +61,7 @@ void frames_reset(void)
 {
 	cur = NULL;
 	set_cr3(masters[mode - modes]);
-	next_frame = kept_frames;
+	next_frame = kept_frames + frames_skipped * PAGE;
 	n_freed = 0;
 	n_spaces = 0;
 }

@@ -5,7 +5,7 @@
 _Static_assert(offsetof(struct uctx, cs) == CTX_CS, "CTX_CS");
 _Static_assert(offsetof(struct uctx, ss) + sizeof(ulong) == CTX_TOP, "CTX_TOP");
 
-struct uctx u;
+struct user_area user_area;
 ulong trap_cr2, trap_dr6;
 u32 ticks, lapic_ticks;
 enum run_how run_how;
@@ -14,8 +14,11 @@ void run_user(struct uctx *c);
 void run_user_sysret(struct uctx *c);
 void run_user_sysexit(struct uctx *c);
 void ktry_recover(void);
+extern const u8 user_iret[], user_iret_failed[];
 extern ulong try_sp;
 extern u32 try_vec;
+
+static u32 bad_frame;		/* vector and error code of an IRET that failed */
 
 /* True when the trap was a timer tick, which is then done with. */
 static bool take_tick(u32 vec)
@@ -68,6 +71,7 @@ static ulong stack_top(void)
 
 static void run_once(void)
 {
+	bad_frame = 0;
 	set_sp0(stack_top());
 	segs_load();
 	switch (run_how) {
@@ -86,6 +90,12 @@ static void run_once(void)
 	if (u.vec == 1)
 		set_dr6(0xffff0ff0);
 	segs_save();
+	if (bad_frame) {
+		u.es = u.ds = BITS64 ? 0 : SEL_UDATA;
+		u.fs = u.gs = 0;
+		u.vec = VEC_BAD_FRAME;
+		u.err = bad_frame;
+	}
 	run_how = RUN_IRET;	/* after a tick only IRET can go back */
 }
 
@@ -109,6 +119,11 @@ void ktrap(struct uctx *f)
 {
 	if (take_tick(f->vec))
 		return;
+	if (f->ip == (ulong)user_iret) {	/* u's registers are lost, but not the run */
+		bad_frame = f->vec << 16 | (f->err & 0xffff);
+		f->ip = (ulong)user_iret_failed;
+		return;
+	}
 	if (f->vec == 1) {		/* TF came along through a gate or SYSENTER */
 		f->flags &= ~(ulong)FL_TF;
 		set_dr6(0xffff0ff0);
@@ -125,7 +140,7 @@ void ktrap(struct uctx *f)
 
 u32 ctx_hash(void)
 {
-	u32 h = FNV_START, flags = u.flags & FL_SHOWN;
+	u32 h = FNV_START, flags = u.flags & FL_SHOWN & ~FL_RF;	/* RF is for the log to show */
 
 #ifdef __x86_64__
 	h = fnv(h, &u, offsetof(struct uctx, vec));

@@ -133,7 +133,7 @@ static void with_single_step(void)
 	for (u32 i = 0; i < 5; i++) {
 		run();
 		say("  vec=%x ip=%X dr6=%x flags=%x\n", (u32)u.vec, (u64)u.ip, (u32)trap_dr6,
-		    (u32)u.flags);
+		    (u32)u.flags & ~FL_RF);
 		if (u.ip == VA + 1 && trap_dr6 & 1)
 			u.flags |= FL_RF;
 		else

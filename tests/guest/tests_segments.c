@@ -181,7 +181,10 @@ static void code_segment_limit(void)
 {
 	flat();
 	gdt_set(SEL_A, seg_desc(U_CODE, seg_run_off_end - seg_run_off - 1, CODE32));
+	/* No ticks: one that came behind the end would leave the kernel's IRET to fault. */
+	u.flags &= ~(ulong)FL_IF;
 	expect(GO_CS(run_off, SEL_A) == 13 && u.err == 0);
+	u.flags |= FL_IF;
 	expect(u.ip == (ulong)(seg_run_off_end - seg_run_off));
 	gdt_set(SEL_A, seg_desc(U_CODE, 0xffff, CODE32));
 	expect(GO_CS(basic32, SEL_A) == VEC_INT80);
@@ -325,6 +328,31 @@ static void conforming_code(void)
 	expect(GO(far_call) == 14 && u.ip == U_NP);
 }
 
+/* The kernel's own IRET fails; after that user code runs as ever. */
+static void bad_frames(void)
+{
+	static const struct {
+		u16 cs, ss, err;
+	} bad[] = {
+		{ SEL_UDATA, SEL_UDATA, SEL_UDATA & ~3 },
+		{ SEL_UCODE, SEL_UCODE32, SEL_UCODE32 & ~3 },
+		{ SEL_NP_CODE, SEL_UDATA, SEL_NP_CODE & ~3 },
+		{ SEL_UCODE, 0, 0 },
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
+		u_spin();
+		u.cs = bad[i].cs;
+		u.ss = bad[i].ss;
+		u.ip = U_AGENT;
+		expect(run() == VEC_BAD_FRAME);
+		expect((u16)u.err == bad[i].err);
+		say("  vec=%x err=%x\n", (u32)u.err >> 16, (u32)u.err & 0xffff);
+		test_begin();
+		expect(u_spin());
+	}
+}
+
 #ifdef __x86_64__
 static void to_64_and_back(void)
 {
@@ -387,6 +415,7 @@ void tests_segments(void)
 		{ "accessed_bit", ENV_ALL, accessed_bit },
 		{ "call_gate", ENV_ALL, call_gate },
 		{ "conforming_code", ENV_ALL, conforming_code },
+		{ "bad_frames", ENV_ALL, bad_frames },
 #ifdef __x86_64__
 		{ "to_64_and_back", ENV_L4, to_64_and_back },
 		{ "bases_in_64bit_code", ENV_L4, bases_in_64bit_code },

@@ -51,8 +51,8 @@ static void run_case(void)
 		say(" cr2=%X", (u64)trap_cr2);
 	if (u.vec == 1)
 		say(" dr6=%x", (u32)trap_dr6);
-	say(" flags=%x regs=%h fpu=%h mem=%h\n", (u32)u.flags & FL_SHOWN, ctx_hash(), fpu_hash(),
-	    memory_hash());
+	say(" flags=%x%s regs=%h fpu=%h mem=%h\n", (u32)u.flags & FL_SHOWN & ~FL_RF,
+	    u.flags & FL_RF ? " rf" : "", ctx_hash(), fpu_hash(), memory_hash());
 	expect(u.vec == tc->vec);
 	expect(u.err == err);
 	expect(u.ip == at);

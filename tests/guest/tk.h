@@ -47,7 +47,12 @@ struct uctx {
 
 enum run_how { RUN_IRET, RUN_SYSRET, RUN_SYSEXIT };
 
-extern struct uctx u;		/* the user program at hand */
+/* The user program at hand; below it room for the frame of an IRET that fails. */
+extern struct user_area {
+	u8 spill[4096];
+	struct uctx ctx;
+} user_area;
+#define u user_area.ctx
 extern ulong trap_cr2;		/* CR2 and DR6 after the last trap */
 extern ulong trap_dr6;
 extern u32 ticks;		/* PIT ticks since boot */
@@ -109,8 +114,12 @@ void test_begin(void);		/* fresh space, registers and FPU; run_tests() calls it 
 void tests_traps(void);
 void tests_state(void);
 void tests_debug(void);
+void tests_bits(void);
 void tests_pages(void);
+void tests_places(void);
+void tests_control(void);
 void tests_code(void);
+void tests_jit(void);
 void tests_code_bochs_differs(void);
 void tests_time(void);
 void tests_sensitive(void);
@@ -157,6 +166,7 @@ void mmu_set_mode(const struct paging *m);
 extern const struct paging modes[];
 extern const u32 n_modes;
 void frames_reset(void);	/* all frames that tests took are free again */
+extern u32 frames_skipped;	/* how many to leave out then, so that roots of tables differ */
 u64 frame(void);		/* a zeroed frame */
 void frame_free(u64 pa);
 struct space *space_new(void);

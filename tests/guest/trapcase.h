@@ -40,6 +40,12 @@ u_\name:
 99:
 	.endm
 
+	.macro	set_tf
+	pushf
+	orl	$0x100, (_sp)
+	popf
+	.endm
+
 /* A program that ends by INT 0x80: what it has in its registers is the result. */
 	.macro	DONE name, flags=0
 	TRAP	"\name", VEC_INT80, 0, "\flags"

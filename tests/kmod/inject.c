@@ -138,6 +138,15 @@ static void gdb_ask(const char *text, char *reply, size_t size)
 	gdb_get(reply, size);
 }
 
+/* The same for what does not run: a stop may be reported before the reply. */
+static void gdb_query(const char *text, char *reply, size_t size)
+{
+	gdb_put(text);
+	do
+		gdb_get(reply, size);
+	while (*reply == 'T');
+}
+
 /* RIP is the 17th of the registers, eight bytes each, low byte first. */
 static uint64_t gdb_rip(void)
 {
@@ -145,7 +154,7 @@ static uint64_t gdb_rip(void)
 	uint64_t rip = 0;
 	int i;
 
-	gdb_ask("g", reply, sizeof(reply));
+	gdb_query("g", reply, sizeof(reply));
 	for (i = 7; i >= 0; i--) {
 		char byte[3] = { reply[16 * 16 + 2 * i], reply[16 * 16 + 2 * i + 1] };
 
@@ -159,7 +168,7 @@ static void breakpoint(char kind, uint64_t at)
 	char text[64], reply[64];
 
 	snprintf(text, sizeof(text), "%c1,%llx,1", kind, (unsigned long long)at);
-	gdb_ask(text, reply, sizeof(reply));
+	gdb_query(text, reply, sizeof(reply));
 	if (strcmp(reply, "OK")) {
 		fprintf(stderr, "inject: breakpoint: %s\n", reply);
 		exit(1);
@@ -172,7 +181,7 @@ static int step(const char *gdb_path, uint64_t start, uint64_t end, uint64_t stu
 	char reply[8192];
 
 	gdb = connect_to(gdb_path);
-	gdb_ask("?", reply, sizeof(reply));
+	gdb_rip();			/* and whatever stop comes with connecting */
 	for (k = 0; k < MAX_STEPS; k++) {
 		uint64_t rip;
 

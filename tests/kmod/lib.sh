@@ -56,12 +56,15 @@ kmod_download() {
 
 # bzImage -> the ELF file in it: offset and length are in the setup header.
 kmod_unpack_kernel() {
-	local image=$1 sectors offset length
+	local image=$1 sectors offset length unpack
 	sectors=$(od -An -tu1 -j $((0x1f1)) -N 1 "$image")
 	offset=$(od -An -tu4 -j $((0x248)) -N 4 "$image")
 	length=$(od -An -tu4 -j $((0x24c)) -N 4 "$image")
+	offset=$(((sectors + 1) * 512 + offset))
+	unpack=xz
+	[ "$(od -An -tx4 -j $offset -N 4 "$image")" != ' fd2fb528' ] || unpack=zstd
 	# The four bytes after the stream are its size, for the decompressor.
-	tail -c +$(((sectors + 1) * 512 + offset + 1)) "$image" | head -c $((length - 4)) | xz -dc
+	tail -c +$((offset + 1)) "$image" | head -c $((length - 4)) | "$unpack" -dc
 }
 
 kmod_kernel() {
@@ -106,10 +109,11 @@ kmod_build() {
 		#include <plex86/engine.h>
 		const struct plex86_engine_ops *const plex86_engines[] = { &plex86_engine_driver, NULL };
 	END
-	# Files named process_* are programs of their own, for the other engine.
+	# The suite's main is in conformance.c; other files with one are other programs.
 	# shellcheck disable=SC2046 # no spaces in the names of our own sources
 	kmod_compile conformance -static -pthread "$kmod_work/engines.c" \
-		$(find "$kmod_top/tests/conformance" -name '*.c' ! -name 'process_*') \
+		"$kmod_top/tests/conformance/conformance.c" \
+		$(grep -L '^int main' "$kmod_top"/tests/conformance/*.c) \
 		"$kmod_top/tests/conformance/guest.S" "$kmod_top"/accel-driver/driver/*.c \
 		"$kmod_top/accel-driver/driver/enter.S" "$kmod_top/accel-driver/common/xstate.c"
 }
@@ -132,7 +136,7 @@ kmod_initramfs() {
 kmod_boot() {
 	local log=$1 kernel=$2 initramfs=$3 seconds=$4 status=0
 	shift 4
-	timeout -k 5 "$seconds" nice qemu-system-x86_64 -M pc -m 384 -nodefaults -no-user-config \
+	timeout -k 5 "$seconds" nice qemu-system-x86_64 -M pc -m "${KMOD_MEGS-384}" -nodefaults -no-user-config \
 		-display none -serial "file:$log" -monitor none -no-reboot \
 		-device isa-debug-exit,iobase=0xf4,iosize=4 -kernel "$kernel" -initrd "$initramfs" \
 		-append "console=ttyS0 panic=-1 oops=panic quiet ${KMOD_APPEND-}" "$@" \

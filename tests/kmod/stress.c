@@ -5,7 +5,7 @@
  * its deadline, half with one that traps at once, beside plain processes, on all
  * CPUs.  NMIs may be injected from outside meanwhile (tests/kmod/inject).
  *
- *   stress SECONDS [PROCESSES]
+ *   stress SECONDS [PROCESSES [trap]]	trap: none of them spins
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -129,7 +129,7 @@ static void bystander(double end, int out)
 int main(int argc, char **argv)
 {
 	double seconds = argc > 1 ? atof(argv[1]) : 5, end = now() + seconds;
-	int processes = argc > 2 ? atoi(argv[2]) : 4;
+	int processes = argc > 2 ? atoi(argv[2]) : 4, traps = argc > 3;
 	struct count total = { 0 }, c;
 	int pipes[2], i, died = 0, status, reports = 0;
 
@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 		if (fork())
 			continue;
 		if (i < processes)
-			worker(i, end, pipes[1]);
+			worker(i | traps, end, pipes[1]);
 		bystander(end, pipes[1]);
 	}
 	close(pipes[1]);

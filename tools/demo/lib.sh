@@ -22,7 +22,7 @@ results() {
 }
 
 # Runs a command so that a signal's trap runs at once and not after it; the trap
-# is end_child.  Ctrl-C and kill then leave nothing behind.
+# is end_child.  Ctrl-C and kill, even kill -9, then leave nothing behind.
 child=''
 end_child() {
 	trap - INT TERM HUP
@@ -32,7 +32,7 @@ end_child() {
 }
 attend() {
 	local status=0
-	"$@" &
+	setpriv --pdeathsig TERM -- "$@" &
 	child=$!
 	wait "$child" || status=$?
 	child=''

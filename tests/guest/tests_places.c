@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Pages of unusual size and in unusual places: large ones, at either end of
+ * the user's half, and those behind which there is no RAM (I6).
+ */
+#include "pages.h"
+
+#define CPUID_1GIB_PAGES (1u << 26)	/* 80000001, edx */
+
+static void large_page(void)
+{
+	ulong big = U_TEST & ~(ulong)(mode->large - 1), off = 0x123 * PAGE;
+	u64 pa = 0x02000000, e;
+	u32 v = 0;
+
+	memset(phys(pa), 0, mode->large);
+	map_level(cur, big, pa, P_URW, 2);
+	u_load(big + off, &v);
+	e = entry_get(cur, big, 2);
+	expect((e & (A | D)) == A);
+	u_store(big + off, 0x1111);
+	u_store(big + 4, 0x2222);
+	u_store(big + mode->large - 4, 0x3333);
+	e = entry_get(cur, big, 2);
+	expect((e & (A | D)) == (A | D));
+	expect(*(u32 *)phys(pa + off) == 0x1111);
+	entry_set(cur, big, 2, e & ~(A | D));
+	invlpg(big + off);
+	set_cr3(cur->root);
+	u_load(big + off, &v);
+	expect((entry_get(cur, big, 2) & (A | D)) == A);
+	entry_set(cur, big, 2, e & ~P_W);
+	invlpg(big);
+	expect(!u_store(big + off, 0) && u.err == 7);
+}
+
+/* A large page is split into small ones, which then differ, and is put back. */
+static void large_page_split(void)
+{
+	ulong big = U_TEST & ~(ulong)(mode->large - 1);
+	u64 pa = 0x02000000, e, other = new_filled(0x700);
+	u32 v = 0;
+
+	memset(phys(pa), 0, mode->large);
+	map_level(cur, big, pa, P_URW, 2);
+	for (u32 i = 0; i < 4; i++)
+		u_store(big + i * PAGE, 0x100 + i);
+	e = entry_get(cur, big, 2);
+	entry_set(cur, big, 2, 0);
+	invlpg(big);
+	for (u32 i = 0; i < mode->large / PAGE; i++)
+		map(cur, big + i * PAGE, pa + i * PAGE, P_URW);
+	map(cur, big + PAGE, pa + PAGE, P_URO);
+	entry_set(cur, big + 2 * PAGE, 1, 0);
+	map(cur, big + 3 * PAGE, other, P_URW);
+	set_cr3(cur->root);
+	u_load(big, &v);
+	expect(v == 0x100 && bits(big) == A);
+	u_load(big + PAGE, &v);
+	expect(v == 0x101);
+	expect(!u_store(big + PAGE, 0) && u.err == 7);
+	expect(!u_load(big + 2 * PAGE, NULL) && u.err == 4);
+	u_load(big + 3 * PAGE, &v);
+	expect(v == 0x700);
+	u_store(big + 5 * PAGE, 0x105);
+	entry_set(cur, big, 2, e);
+	set_cr3(cur->root);
+	u_load(big + 2 * PAGE, &v);
+	expect(v == 0x102);
+	u_load(big + 3 * PAGE, &v);
+	expect(v == 0x103);
+	expect(u_store(big + PAGE, 0x111));
+	u_load(big + 5 * PAGE, &v);
+	expect(v == 0x105);
+}
+
+#ifdef __x86_64__
+/* 1 GiB of physical addresses in one page, of which the first 64 MiB are RAM. */
+static void huge_page(void)
+{
+	ulong huge = 0x4000000000, off = 0x02345678;
+	u32 v = 0, r[4];
+	u64 e;
+
+	cpuid(0x80000001, 0, r);
+	if (!(r[3] & CPUID_1GIB_PAGES)) {
+		say("  the CPU model has no 1 GiB pages\n");
+		return;
+	}
+	map_level(cur, huge, 0, P_URW, 3);
+	*(u32 *)phys(off) = 0x1234;
+	expect(u_load(huge + off, &v) && v == 0x1234);
+	expect((entry_get(cur, huge, 3) & (A | D)) == A);
+	expect(u_store(huge + off + PAGE, 0x4321) && *(u32 *)phys(off + PAGE) == 0x4321);
+	e = entry_get(cur, huge, 3);
+	expect((e & (A | D)) == (A | D));
+	expect(u_load(huge + 0x3ffffff0, NULL));	/* far beyond RAM */
+	entry_set(cur, huge, 3, e & ~P_W);
+	invlpg(huge);
+	expect(u_load(huge + off, &v) && v == 0x1234);
+	expect(!u_store(huge + off, 1) && u.err == 7);
+	entry_set(cur, huge, 3, (e & ~P_ADDR) | 1 << 13);	/* a reserved bit of such an entry */
+	set_cr3(cur->root);
+	expect(!u_load(huge + off, NULL) && u.err == 0xd);
+}
+#endif
+
+static void page_zero(void)
+{
+	u32 v = 0;
+
+	expect(!u_load(0, NULL) && u.err == 4);
+	map_new(cur, 0, 1, P_URW);
+	expect(u_store(0, 0x10c3));			/* RET */
+	expect(u_load(0, &v) && v == 0x10c3);
+	expect(u_call(0, NULL));
+	set_page(0, 0, 0);
+	expect(!u_load(4, NULL) && trap_cr2 == 4);
+}
+
+static void page_below_top(void)
+{
+	ulong top = USER_TOP - PAGE;
+	u32 v = 0;
+
+	map_new(cur, top, 1, P_URW);
+	expect(u_store(top + PAGE - 4, 0x1234));
+	expect(u_load(top + PAGE - 4, &v) && v == 0x1234);
+	expect(u_store(top, 0xc3));
+	expect(u_call(top, NULL));
+	expect(!u_load(top + PAGE - 2, NULL));		/* runs into what is not the user's */
+}
+
+/* User pages where an operating system would have its kernel. */
+static void page_in_upper_half(void)
+{
+	ulong va = BITS64 ? (ulong)0xffff800000000000ull : (ulong)0xfffff000;
+	u32 v = 0;
+
+	map_new(cur, va, 1, P_URW);
+	expect(u_store(va, 0x10c3));
+	expect(u_load(va, &v) && v == 0x10c3);
+	expect(u_call(va, NULL));
+	expect(!u_store(va - 8, 1));
+}
+
+#ifdef __x86_64__
+static void page_at_canonical_top(void)
+{
+	ulong top = 0x00007ffffffff000;
+	u32 v = 0;
+
+	map_new(cur, top, 1, P_URW);
+	expect(u_store(top + PAGE - 4, 0x1234));
+	expect(u_load(top + PAGE - 4, &v) && v == 0x1234);
+	expect(!u_load(top + PAGE - 2, NULL) && u.vec == 13);
+	expect(!u_load(top + PAGE, NULL) && u.vec == 13);
+	map_new(cur, 0x0000123456789000, 1, P_URW);
+	expect(u_store(0x0000123456789100, 0x77));
+	expect(u_load(0x0000123456789100, &v) && v == 0x77);
+}
+#endif
+
+static void video_memory(void)
+{
+	u32 v = 0;
+
+	map(cur, VA, 0xb8000, P_URW);
+	map(cur, VB, 0xa0000, P_URW);
+	expect(u_store(VA + 160, 0x07420741));
+	expect(u_load(VA + 160, &v) && v == 0x07420741);
+	expect(*(volatile u32 *)phys(0xb8000 + 160) == 0x07420741);
+	*(volatile u32 *)phys(0xb8000 + 160) = 0x07440743;
+	expect(u_load(VA + 160, &v) && v == 0x07440743);
+	expect(u_copy(VA + 320, VA + 160, 4));
+	expect(u_load(VA + 320, &v) && v == 0x07440743);
+	expect(u_store(VB, 0x11223344));
+	expect(u_load(VB, &v));				/* text mode: nothing is there */
+	expect(bits(VA) == (A | D));
+}
+
+static void rom(void)
+{
+	u32 before, v = 0, now;
+
+	map(cur, VA, 0xff000, P_URW);
+	before = *(volatile u32 *)phys(0xffff0);
+	/* Quietly: what is in the BIOS differs between executors. */
+	expect(u_spin());
+	u.bx = VA + 0xff0;
+	for (u32 i = 0; i < 3; i++) {
+		expect(u_store(VA + 0xff0, 0x55aa55aa));
+		now = *(volatile u32 *)phys(0xffff0);
+		expect(now == before);
+	}
+	log_quiet(true);
+	u_load(VA + 0xff0, &v);
+	log_quiet(false);
+	expect(v == before);
+	expect(bits(VA) == (A | D));
+}
+
+static void local_apic(void)
+{
+	u32 v = 0;
+
+	map(cur, VA, LAPIC_PA, P_URW | P_PCD);
+	log_quiet(true);
+	u_load(VA + 0x30, &v);				/* version */
+	log_quiet(false);
+	expect(v == *(volatile u32 *)(LAPIC_VA + 0x30));
+	expect(u_store(VA + 0x80, 0x20));		/* task priority */
+	expect(*(volatile u32 *)(LAPIC_VA + 0x80) == 0x20);
+	*(volatile u32 *)(LAPIC_VA + 0x80) = 0x10;
+	expect(u_load(VA + 0x80, &v) && v == 0x10);
+	*(volatile u32 *)(LAPIC_VA + 0x80) = 0;
+}
+
+static void beyond_ram(void)
+{
+	u32 v = 0;
+
+	map(cur, VA, 0x10000000, P_URW);
+	expect(u_store(VA, 0x12345678));
+	expect(u_load(VA, &v));
+	expect(v != 0x12345678);
+}
+
+/* The last page of RAM is RAM, the next one is not; one access touches both. */
+static void across_ram_end(void)
+{
+	u32 v = 0;
+
+	map(cur, VA, RAM_SIZE - PAGE, P_URW);
+	map(cur, VA + PAGE, RAM_SIZE, P_URW);
+	expect(u_store(VA + PAGE - 4, 0x11223344));
+	expect(u_load(VA + PAGE - 4, &v) && v == 0x11223344);
+	expect(u_load(VA + PAGE - 2, &v) && (v & 0xffff) == 0x1122);
+}
+
+void tests_places(void)
+{
+	static const struct test t[] = {
+		{ "large_page", ENV_ALL & ~ENV_P32, large_page },
+		{ "large_page_split", ENV_ALL & ~ENV_P32, large_page_split },
+		{ "page_zero", ENV_ALL, page_zero },
+		{ "page_below_top", ENV_ALL, page_below_top },
+		{ "page_in_upper_half", ENV_P32 | ENV_PSE | ENV_L4, page_in_upper_half },
+#ifdef __x86_64__
+		{ "huge_page", ENV_L4, huge_page },
+		{ "page_at_canonical_top", ENV_L4, page_at_canonical_top },
+#endif
+		{ "video_memory", ENV_ALL, video_memory },
+		{ "rom", ENV_ALL, rom },
+		{ "local_apic", ENV_ALL, local_apic },
+		{ "beyond_ram", ENV_ALL, beyond_ram },
+		{ "across_ram_end", ENV_ALL, across_ram_end },
+	};
+
+	run_tests("page", t, ARRAY_SIZE(t));
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * plugin/filter.c: every sequence at every place, against a table of what the
+ * manuals say, not against the code's own idea of it.
+ */
+#include <string.h>
+
+#include <plex86/addr.h>
+#include <plex86/engine.h>
+
+#include "plugin/filter.h"
+#include "tests/tap.h"
+
+#define SIZE 4096
+
+static uint64_t seed = 88172645463325252;
+
+static uint32_t next(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed >> 16;
+}
+
+/* 0F op [modrm]: a fixed third byte, or a group with its memory or register forms. */
+static const struct sequence {
+	const char *name;
+	uint8_t first, second;
+	enum { TWO, FIXED, MEMORY, REGISTER, BOTH } form;
+	uint8_t third;		/* FIXED: the byte; else: /reg */
+	uint16_t found;
+} sequences[] = {
+	{ "CPUID", 0x0f, 0xa2, TWO, 0, PLEX86_FOUND_CPUID },
+	{ "RDTSC", 0x0f, 0x31, TWO, 0, PLEX86_FOUND_TSC },
+	{ "RDTSCP", 0x0f, 0x01, FIXED, 0xf9, PLEX86_FOUND_TSC },
+	{ "RDPID", 0x0f, 0xc7, REGISTER, 7, PLEX86_FOUND_TSC },
+	{ "XGETBV", 0x0f, 0x01, FIXED, 0xd0, PLEX86_FOUND_XCR0 },
+	{ "XSAVE", 0x0f, 0xae, MEMORY, 4, PLEX86_FOUND_XCR0 },
+	{ "XRSTOR", 0x0f, 0xae, MEMORY, 5, PLEX86_FOUND_XCR0 },
+	{ "XSAVEOPT", 0x0f, 0xae, MEMORY, 6, PLEX86_FOUND_XCR0 },
+	{ "XRSTORS", 0x0f, 0xc7, MEMORY, 3, PLEX86_FOUND_XCR0 },
+	{ "XSAVEC", 0x0f, 0xc7, MEMORY, 4, PLEX86_FOUND_XCR0 },
+	{ "XSAVES", 0x0f, 0xc7, MEMORY, 5, PLEX86_FOUND_XCR0 },
+	{ "VMCALL", 0x0f, 0x01, FIXED, 0xc1, PLEX86_FOUND_HYPERCALL },
+	{ "VMMCALL", 0x0f, 0x01, FIXED, 0xd9, PLEX86_FOUND_HYPERCALL },
+	{ "SYSENTER", 0x0f, 0x34, TWO, 0, PLEX86_FOUND_SYSENTER },
+	{ "SYSCALL", 0x0f, 0x05, TWO, 0, PLEX86_FOUND_SYSENTER },
+	{ "RDFSBASE", 0x0f, 0xae, REGISTER, 0, PLEX86_FOUND_FSGSBASE },
+	{ "RDGSBASE", 0x0f, 0xae, REGISTER, 1, PLEX86_FOUND_FSGSBASE },
+	{ "WRFSBASE", 0x0f, 0xae, REGISTER, 2, PLEX86_FOUND_FSGSBASE },
+	{ "WRGSBASE", 0x0f, 0xae, REGISTER, 3, PLEX86_FOUND_FSGSBASE },
+	{ "SGDT", 0x0f, 0x01, MEMORY, 0, PLEX86_FOUND_UMIP },
+	{ "SIDT", 0x0f, 0x01, MEMORY, 1, PLEX86_FOUND_UMIP },
+	{ "SMSW", 0x0f, 0x01, BOTH, 4, PLEX86_FOUND_UMIP },
+	{ "SLDT", 0x0f, 0x00, BOTH, 0, PLEX86_FOUND_UMIP },
+	{ "STR", 0x0f, 0x00, BOTH, 1, PLEX86_FOUND_UMIP },
+	{ "VERR", 0x0f, 0x00, BOTH, 4, PLEX86_FOUND_SELECTOR },
+	{ "VERW", 0x0f, 0x00, BOTH, 5, PLEX86_FOUND_SELECTOR },
+	{ "LAR", 0x0f, 0x02, TWO, 0, PLEX86_FOUND_SELECTOR },
+	{ "LSL", 0x0f, 0x03, TWO, 0, PLEX86_FOUND_SELECTOR },
+	{ "INT 80", 0xcd, 0x80, TWO, 0, PLEX86_FOUND_INT80 },
+	{ "RDPKRU", 0x0f, 0x01, FIXED, 0xee, PLEX86_FOUND_PKRU },
+	{ "WRPKRU", 0x0f, 0x01, FIXED, 0xef, PLEX86_FOUND_PKRU },
+};
+
+#define NSEQ (sizeof(sequences) / sizeof(sequences[0]))
+
+/* Length of @s if it begins the @left bytes at @p, or 0. */
+static unsigned int matches(const struct sequence *s, const uint8_t *p, size_t left)
+{
+	if (left < 2 || p[0] != s->first || p[1] != s->second)
+		return 0;
+	if (s->form == TWO)
+		return 2;
+	if (left < 3)
+		return 0;
+	if (s->form == FIXED)
+		return p[2] == s->third ? 3 : 0;
+	if ((p[2] >> 3 & 7) != s->third)
+		return 0;
+	if (s->form == BOTH)
+		return 3;
+	return (s->form == REGISTER) == (p[2] >= 0xc0) ? 3 : 0;
+}
+
+static uint16_t reference(const uint8_t *p, size_t len, size_t across)
+{
+	uint16_t found = 0;
+	size_t i;
+	unsigned int k, n;
+
+	for (i = 0; i < len; i++)
+		for (k = 0; k < NSEQ; k++) {
+			n = matches(&sequences[k], p + i, len - i);
+			/* @across: only what begins before and ends behind it */
+			if (n && (!across || (i < across && i + n > across)))
+				found |= sequences[k].found;
+		}
+	return found;
+}
+
+static uint8_t third(const struct sequence *s)
+{
+	return s->form == FIXED ? s->third : s->third << 3 | (s->form == REGISTER ? 0xc0 : 0);
+}
+
+static void each_sequence(void)
+{
+	static uint8_t two[2 * SIZE];
+	unsigned int k, at;
+
+	for (k = 0; k < NSEQ; k++) {
+		const struct sequence *s = &sequences[k];
+		unsigned int len = s->form == TWO ? 2 : 3, wrong = 0;
+		uint8_t b[3] = { s->first, s->second, third(s) };
+
+		for (at = 0; at < 2 * SIZE - 3; at++) {
+			bool in_first = at + len <= SIZE, across = at < SIZE && !in_first;
+
+			memset(two, 0x90, sizeof(two));
+			memcpy(two + at, b, len);
+			wrong += plex86_filter_scan(two, SIZE) != (in_first ? s->found : 0);
+			wrong += plex86_filter_scan(two + SIZE, SIZE) != (at >= SIZE ? s->found : 0);
+			if (across)
+				wrong += plex86_filter_straddle(two, two + SIZE) != s->found;
+		}
+		tap_ok(!wrong, "%s at each offset of a page and across its end", s->name);
+	}
+}
+
+static void every_modrm(void)
+{
+	unsigned int op, m, wrong = 0;
+
+	for (op = 0; op < 256; op++)
+		for (m = 0; m < 256; m++) {
+			uint8_t b[3] = { 0x0f, op, m };
+
+			wrong += plex86_filter_scan(b, 3) != reference(b, 3, 0);
+		}
+	is(wrong, 0, "all of 0F xx xx: what the manuals name, and nothing else");
+}
+
+static void random_bytes(void)
+{
+	static const uint8_t likely[] = { 0x0f, 0x0f, 0x01, 0xae, 0xc7, 0x00, 0xa2, 0x31, 0xcd, 0x80,
+					  0xd0, 0xf9, 0x05, 0x34, 0x66, 0x48 };
+	static uint8_t two[2 * SIZE];
+	unsigned int round, i, wrong = 0, missed = 0, extra = 0;
+	uint16_t got, want;
+
+	for (round = 0; round < 3000; round++) {
+		unsigned int len = 1 + next() % (round % 2 ? 8 : SIZE);
+
+		for (i = 0; i < sizeof(two); i++)
+			two[i] = next() % 3 ? next() : likely[next() % sizeof(likely)];
+		wrong += plex86_filter_scan(two, len) != reference(two, len, 0);
+		got = plex86_filter_straddle(two, two + SIZE);
+		want = reference(two + SIZE - 2, 4, 2);
+		missed += (want & ~got) != 0;
+		extra += (got & ~want) != 0;
+	}
+	is(wrong, 0, "random bytes of random length");
+	is(missed, 0, "random pages' seams: nothing is missed");
+	is(extra, 0, "random pages' seams: nothing that lies within one of them");
+}
+
+static bool is_prefix(uint8_t b, bool long64)
+{
+	return memchr("\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3", b, 11) ||
+	       (long64 && b >= 0x40 && b <= 0x4f);
+}
+
+/* All places by brute force; -1 as the header says. */
+static int locate(const uint8_t *page, uint16_t mask, bool long64, uint16_t *at, int max)
+{
+	static uint8_t begins[SIZE];
+	unsigned int k, n;
+	int i, b, count = 0;
+
+	memset(begins, 0, sizeof(begins));
+	for (i = 0; i < SIZE; i++) {
+		for (k = 0, n = 0; k < NSEQ; k++)
+			if (sequences[k].found & mask)
+				n |= matches(&sequences[k], page + i, SIZE - i);
+		for (b = i; n; b--) {
+			begins[b] = 1;
+			if (!b)
+				return -1;
+			if (!is_prefix(page[b - 1], long64))
+				break;
+		}
+	}
+	for (i = 0; i < SIZE; i++)
+		if (begins[i] && count++ < max)
+			at[count - 1] = i;
+	return count > max ? -1 : count;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return *(const uint16_t *)a - *(const uint16_t *)b;
+}
+
+static void places(void)
+{
+	static uint8_t page[SIZE];
+	uint16_t at[64], want[64];
+	int n, m, round, i;
+	unsigned int wrong = 0, minus = 0, some = 0;
+
+	memset(page, 0x90, SIZE);
+	memcpy(page + 100, "\xf2\x66\x48\x0f\xa2", 5);
+	is(plex86_filter_locate(page, PLEX86_FOUND_CPUID, true, at, 4), 4, "three prefixes: four places");
+	is(plex86_filter_locate(page, PLEX86_FOUND_CPUID, true, at, 3), -1, "which are more than three");
+	is(plex86_filter_locate(page, PLEX86_FOUND_CPUID, false, at, 4), 1, "48 is no prefix in 32-bit code");
+	is(at[0], 103, "at the instruction");
+	is(plex86_filter_locate(page, PLEX86_FOUND_TSC, true, at, 4), 0, "not what is not asked for");
+	memset(page, 0x90, SIZE);
+	memcpy(page, "\x66\x0f\xa2", 3);
+	is(plex86_filter_locate(page, PLEX86_FOUND_CPUID, true, at, 4), -1,
+	   "one that may begin before the page");
+
+	for (round = 0; round < 4000; round++) {
+		uint16_t mask = next() & 0x5ff;
+		bool long64 = next() & 1;
+
+		memset(page, 0x90, SIZE);
+		for (i = next() % 4; i >= 0; i--) {
+			const struct sequence *s = &sequences[next() % NSEQ];
+			uint8_t b[6] = { 0x66, 0x44, 0xf3, s->first, s->second, third(s) };
+			unsigned int skip = next() % 4, where = next() % (SIZE - 6);
+
+			if (next() % 4 == 0)
+				where = next() % 2 ? SIZE - 1 - next() % 6 : next() % 3;
+			memcpy(page + where, b + skip, where + 6 - skip > SIZE ? SIZE - where : 6 - skip);
+		}
+		n = plex86_filter_locate(page, mask, long64, at, 8);
+		m = locate(page, mask, long64, want, 8);
+		minus += m < 0;
+		some += m > 0;
+		if (n > 0)
+			qsort(at, n, sizeof(at[0]), compare);
+		wrong += n != m || (n > 0 && memcmp(at, want, n * sizeof(at[0])));
+	}
+	is(wrong, 0, "random pages: the same places as by brute force");
+	ok(minus > 100 && some > 1000);
+}
+
+static void masks(void)
+{
+	const uint32_t all = PLEX86_CAP_TRAP_CPUID | PLEX86_CAP_TRAP_TSC | PLEX86_CAP_TRAP_UMIP |
+			     PLEX86_CAP_TRAP_SYSENTER | PLEX86_CAP_XCR0 | PLEX86_CAP_DESCRIPTORS |
+			     PLEX86_CAP_SYSCALL_EXACT | PLEX86_CAP_PKRU;
+
+	is(plex86_filter_mask(all, true, true, true), PLEX86_FOUND_HYPERCALL,
+	   "an engine that traps all: hypercalls remain");
+	is(plex86_filter_mask(all, false, true, true), PLEX86_FOUND_HYPERCALL, "in 32-bit code too");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_CPUID, true, true, false),
+	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_CPUID, "CPUID by TRAP_CPUID");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, true, true, false),
+	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_TSC, "RDTSC by TRAP_TSC");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_XCR0, true, true, false),
+	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_XCR0, "XGETBV by XCR0");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_PKRU, true, true, false),
+	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_PKRU, "RDPKRU by PKRU");
+	is(plex86_filter_mask(all, true, false, false),
+	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_FSGSBASE, "RDFSBASE by the guest's CR4");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_SYSENTER, false, true, false),
+	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_SYSENTER, "32-bit SYSENTER by TRAP_SYSENTER");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_SYSENTER, true, true, true),
+	   PLEX86_FOUND_HYPERCALL, "which does not matter in 64-bit code");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, true, true, false), PLEX86_FOUND_HYPERCALL,
+	   "SGDT: not unless strict");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, true, true, true),
+	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_UMIP, "strict: by TRAP_UMIP");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, true, true, true),
+	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_SELECTOR, "strict: LAR by DESCRIPTORS");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, true, true, true),
+	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_INT80, "strict: INT 80 by SYSCALL_EXACT");
+}
+
+int main(void)
+{
+	each_sequence();
+	every_modrm();
+	random_bytes();
+	places();
+	masks();
+	return tap_done();
+}

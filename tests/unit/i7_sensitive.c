@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * I7: sensitive instructions never give the host's answer.  Pages with their
+ * bytes run natively only with a trap at each place where one can begin.
+ */
+#include <string.h>
+
+#include "vm.h"
+
+#define CODE UINT64_C(0x400000)
+
+static struct tables t;
+static uint64_t frame[4];
+
+static void begin(int mode)
+{
+	unsigned int i, j;
+
+	vm_init(7);
+	tables_init(&t, mode);
+	vm.tables = &t;
+	vm.bare = true;
+	vm.ticks_left = 1000;
+	for (i = 0; i < 4; i++) {
+		frame[i] = frame_alloc();
+		for (j = 0; j < PAGE; j += 8)
+			bochs_write(frame[i] + j, UINT64_C(0x9090909090909090), 8);
+		tables_map(&t, CODE + i * PAGE, frame[i], P_USER);
+	}
+}
+
+static void put(uint64_t pa, const char *bytes, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		bochs_write(pa + i, (uint8_t)bytes[i], 1);
+}
+
+static void exec(uint64_t la)
+{
+	vm_do(ACT_EXEC, la);
+}
+
+static uint32_t prot_after(uint64_t la, unsigned int times)
+{
+	while (times--)
+		exec(la);
+	return engine_prot(la);
+}
+
+static void end(const char *name)
+{
+	vm_close();
+	tap_ok(vm_is_clean(), "%s", name);
+}
+
+static void clean_and_refused(void)
+{
+	begin(PAGING_LONG);
+	engine.caps.max_traps = 0;
+	put(frame[1] + 100, "\x0f\xa2", 2);
+	put(frame[2] + 5, "\x0f\x01\xd0", 3);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) == (PLEX86_PROT_READ | PLEX86_PROT_EXEC));
+	ok(!(prot_after(CODE + PAGE, 100) & PLEX86_PROT_EXEC));
+	ok(!(prot_after(CODE + 2 * PAGE, 100) & PLEX86_PROT_EXEC));
+	/* To read such a page is harmless. */
+	prot_after(CODE, 2);
+	vm_do(ACT_READ, CODE + PAGE);
+	vm_do(ACT_READ, CODE + PAGE);
+	ok(engine_prot(CODE + PAGE) & PLEX86_PROT_READ);
+	ok(!engine.trap_sets);
+	end("without traps such pages are left to Bochs");
+}
+
+static void written_later(void)
+{
+	begin(PAGING_LONG);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	put(frame[0] + 50, "\x0f\xa2", 2);
+	vm_do(ACT_READ, CODE + 2 * PAGE);
+	ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));
+	vm_do(ACT_READ, CODE);
+	exec(CODE + 50);
+	end("a page into which Bochs writes such an instruction is looked at again");
+
+	begin(PAGING_LONG);
+	vm_core(2, false);
+	prot_after(CODE, 3);
+	{
+		/* The guest writes it natively, through another address, and jumps there. */
+		struct act act[] = {
+			{ ACT_READ, CODE + PAGE, 0 }, { ACT_WRITE, CODE + PAGE + 64, 0x9090a20f },
+			{ ACT_WRITE, CODE + PAGE + 72, 0x90 }, { ACT_EXEC, CODE + 64, 0 },
+			{ ACT_EXEC, CODE, 0 }, { ACT_EXEC, CODE + 64, 0 },
+		};
+
+		tables_map(&t, CODE + PAGE, frame[0], P_USER | P_NX);
+		vm_run(act, 6);
+	}
+	end("a page into which native code writes such an instruction is looked at again");
+}
+
+static void seams(void)
+{
+	unsigned int cut;
+
+	for (cut = 1; cut < 3; cut++) {
+		begin(PAGING_LONG);
+		put(frame[1] + PAGE - cut, "\x0f\x01\xd0", 3 < cut ? 3 : cut);
+		put(frame[2], "\x0f\x01\xd0" + cut, 3 - cut);
+		vm_core(2, false);
+		prot_after(CODE + PAGE + 8, 3);
+		prot_after(CODE + 2 * PAGE + 8, 3);
+		tap_ok(!(engine_prot(CODE + PAGE) & engine_prot(CODE + 2 * PAGE) & PLEX86_PROT_EXEC),
+		       "XGETBV cut after byte %u: not both pages are executable", cut);
+		exec(CODE + 2 * PAGE - cut);
+		end("and it never ran");
+
+		begin(PAGING_LONG);
+		put(frame[1] + PAGE - cut, "\x0f\x01\xd0", cut);
+		put(frame[2], "\x0f\x01\xd0" + cut, 3 - cut);
+		vm_core(2, false);
+		prot_after(CODE + 2 * PAGE + 8, 3);
+		prot_after(CODE + PAGE + 8, 3);
+		exec(CODE + 2 * PAGE - cut);
+		end("nor when the second page came first");
+	}
+}
+
+static void traps(void)
+{
+	begin(PAGING_LONG);
+	put(frame[0] + 0x100, "\x0f\xa2", 2);
+	put(frame[0] + 0x200, "\x66\x48\x0f\xa2", 4);
+	vm_core(2, false);
+	ok(prot_after(CODE, 2000) & PLEX86_PROT_EXEC);
+	ok(vm.last->ntraps == 4);
+	ok(engine_prot(CODE) & PLEX86_PROT_EXEC);
+	exec(CODE + 0x100);
+	exec(CODE + 0x200);
+	exec(CODE + 0x201);
+	exec(CODE + 0x202);
+	/* A write to the page: the bytes are elsewhere. */
+	put(frame[0] + 0x300, "\x0f\xa2", 2);
+	prot_after(CODE, 2000);
+	ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));	/* five places are too many */
+	end("a page runs with a trap at each place, prefixes included");
+
+	begin(PAGING_LONG);
+	put(frame[0] + 0x100, "\x0f\xa2", 2);
+	put(frame[1] + 0x100, "\x48\x0f\xa2\x90\x0f\xa2", 6);
+	put(frame[2] + 0x100, "\x48\x0f\xa2", 3);
+	vm_core(2, false);
+	prot_after(CODE, 2000);
+	prot_after(CODE + PAGE, 2000);
+	ok(engine_prot(CODE) & engine_prot(CODE + PAGE) & PLEX86_PROT_EXEC);
+	prot_after(CODE + 2 * PAGE, 2000);
+	ok(engine_prot(CODE + 2 * PAGE) & PLEX86_PROT_EXEC);
+	ok(vm.last->ntraps <= PLEX86_MAX_TRAPS);
+	exec(CODE + 0x100);
+	exec(CODE + PAGE + 0x100);
+	exec(CODE + PAGE + 0x104);
+	exec(CODE + 2 * PAGE + 0x100);
+	end("traps go from page to page, and the page that gave them up is unmapped");
+}
+
+/* The address is given to another page with other bytes. */
+static void remapped(void)
+{
+	begin(PAGING_LONG);
+	put(frame[0] + 0x100, "\x0f\xa2", 2);
+	put(frame[1] + 0x200, "\x0f\xa2", 2);
+	vm_core(2, false);
+	ok(prot_after(CODE, 2000) & PLEX86_PROT_EXEC);
+	/* Known bytes, before it takes the place. */
+	prot_after(CODE + PAGE, 2);
+	tables_map(&t, CODE, frame[1], P_USER);
+	vm_do(ACT_READ, CODE + 2 * PAGE);
+	exec(CODE);
+	exec(CODE + 0x200);
+	end("another page at an address with traps does not inherit them");
+}
+
+/* A space that has run 32-bit code runs 64-bit code: 48 is a prefix now. */
+static void both_modes(void)
+{
+	begin(PAGING_LONG);
+	put(frame[0] + 0x100, "\x48\x0f\xa2", 3);
+	vm.cpu.mode = PLEX86_MODE_COMPAT;
+	vm_core(2, false);
+	ok(prot_after(CODE, 2000) & PLEX86_PROT_EXEC);
+	vm.cpu.mode = PLEX86_MODE_64;
+	exec(CODE);
+	exec(CODE + 0x100);
+	end("traps made for 32-bit code do not do for 64-bit code");
+
+	/* SYSENTER has no 64-bit trap here, and is harmless there. */
+	begin(PAGING_LONG);
+	engine.caps.flags &= ~PLEX86_CAP_TRAP_SYSENTER;
+	engine.caps.max_traps = 0;
+	put(frame[0] + 0x100, "\x0f\x34", 2);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	vm.cpu.mode = PLEX86_MODE_COMPAT;
+	prot_after(CODE, 3);
+	prot_after(CODE + PAGE, 2);
+	ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));
+	end("32-bit code makes the filter stricter");
+}
+
+int main(void)
+{
+	clean_and_refused();
+	written_later();
+	seams();
+	traps();
+	remapped();
+	both_modes();
+	return tap_done();
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * plugin/policy.c: traces of bursts are replayed through it, and what it decides
+ * is priced and compared with whoever knows each burst's length beforehand.
+ */
+#include <string.h>
+
+#include "plugin/policy.h"
+#include "tests/tap.h"
+
+#define TRIP 9000.0	/* ns for a round trip */
+#define INSN 3.0	/* ns for an instruction in Bochs: break-even at 3,000 */
+#define NATIVE 0.3	/* ns for one natively */
+
+static struct plex86_policy p;
+static uint64_t icount;
+static double cost;	/* ns of the policy's decisions */
+static unsigned int trips;
+
+static uint64_t seed;
+
+static uint64_t next(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	return seed ^= seed << 17;
+}
+
+static void begin(void)
+{
+	plex86_policy_init(&p, TRIP, INSN);
+	icount = 1;
+	cost = 0;
+	trips = 0;
+	seed = 88172645463325252;
+}
+
+static uint64_t emulate(uint64_t n, uint64_t left)
+{
+	n = n < left ? n : left;
+	icount += n;
+	cost += n * INSN;
+	return n;
+}
+
+/*
+ * One burst of @length instructions.  Natively every @trap-th one traps and is
+ * emulated; 0: only the last one.
+ */
+static void burst(uint64_t root, uint64_t rip, uint64_t length, uint64_t trap,
+		  enum plex86_slice_end end)
+{
+	uint64_t done, n, ask = 0;
+	double ran;
+
+	done = emulate(plex86_policy_user(&p, root, icount), length);
+	while (done < length) {
+		if (plex86_policy_plan(&p, root, rip + done, icount, true, &ask) == PLEX86_PLAN_EMULATE) {
+			done += emulate(ask ? ask : 1, length - done);
+			continue;
+		}
+		n = length - done - 1;
+		if (trap && n > trap)
+			n = trap;
+		ran = TRIP + n * NATIVE;
+		cost += ran;
+		trips++;
+		done += n;
+		icount += n;
+		plex86_policy_ran(&p, end, ran, root, rip + done, icount - n, icount);
+		done += emulate(1, length - done);
+	}
+	plex86_policy_kernel(&p, icount);
+}
+
+static double best(uint64_t length)
+{
+	double native = TRIP + length * NATIVE, bochs = length * INSN;
+
+	return native < bochs ? native : bochs;
+}
+
+static uint64_t log_uniform(unsigned int least, unsigned int most)
+{
+	unsigned int bits = least + next() % (most - least);
+
+	return (UINT64_C(1) << bits) + next() % (UINT64_C(1) << bits);
+}
+
+/* Nothing is known of a burst: the ski rental's bound. */
+static void unknown_bursts(void)
+{
+	double opt = 0, plain = 0;
+	unsigned int i, worse = 0;
+	uint64_t length;
+
+	begin();
+	for (i = 0; i < 20000; i++) {
+		double before = cost;
+
+		length = log_uniform(4, 20);
+		burst(0x1000, UINT64_C(0x400000) + i * 64, length, 0, PLEX86_SLICE_STEP);
+		opt += best(length);
+		plain += length * INSN;
+		worse += cost - before > 2 * best(length) + 2 * INSN;
+	}
+	tap_diag("unknown: %.2f of the optimum, %.2f of Bochs alone", cost / opt, cost / plain);
+	/* After a long burst the next one of the process is looked at once more: no cost here. */
+	is(worse, 0, "no single burst costs more than twice the best");
+	ok(cost < 1.6 * opt);
+	ok(cost < 0.3 * plain);
+}
+
+/* The same places, always as long: nearly the best. */
+static void regular_bursts(void)
+{
+	double opt = 0, plain = 0, learning;
+	unsigned int i, k;
+	uint64_t length[64];
+
+	begin();
+	for (k = 0; k < 64; k++)
+		length[k] = log_uniform(6, 18);
+	for (i = 0; i < 3; i++)
+		for (k = 0; k < 64; k++)
+			burst(0x2000, 0x400000 + 100 * k, length[k], 0, PLEX86_SLICE_STEP);
+	learning = cost;
+	for (i = 0; i < 100; i++)
+		for (k = 0; k < 64; k++) {
+			burst(0x2000, 0x400000 + 100 * k, length[k], 0, PLEX86_SLICE_STEP);
+			opt += best(length[k]);
+			plain += length[k] * INSN;
+		}
+	tap_diag("regular: %.2f of the optimum, %.2f of Bochs alone", (cost - learning) / opt,
+		 (cost - learning) / plain);
+	ok(cost - learning < 1.15 * opt);
+}
+
+/* Lengths without any rule at a few places. */
+static void random_bursts(void)
+{
+	static const struct { unsigned int least, most; } range[] = {
+		{ 3, 8 }, { 3, 12 }, { 3, 20 }, { 10, 13 }, { 11, 12 }, { 14, 22 },
+	};
+	unsigned int k, i;
+
+	for (k = 0; k < sizeof(range) / sizeof(range[0]); k++) {
+		double opt = 0, plain = 0;
+
+		begin();
+		for (i = 0; i < 20000; i++) {
+			uint64_t length = log_uniform(range[k].least, range[k].most);
+
+			burst(0x3000, 0x400000 + next() % 8, length, 0, PLEX86_SLICE_STEP);
+			opt += best(length);
+			plain += length * INSN;
+		}
+		tap_diag("2^%u..2^%u: %.2f of the optimum, %.2f of Bochs alone", range[k].least,
+			 range[k].most, cost / opt, cost / plain);
+		tap_ok(cost < 2.1 * opt + 100 * TRIP, "at most about twice the optimum");
+		tap_ok(cost < 1.25 * plain + 100 * TRIP, "and not much worse than Bochs alone");
+	}
+}
+
+/* Short bursts only: native code must not be tried again and again. */
+static void short_bursts(void)
+{
+	unsigned int i;
+
+	begin();
+	for (i = 0; i < 100000; i++)
+		burst(0x4000, 0x400000 + i % 50, 20 + next() % 500, 0, PLEX86_SLICE_STEP);
+	is(trips, 0, "bursts of a few hundred instructions never go native");
+
+	/* Now and then a long one among them, at the same place. */
+	begin();
+	for (i = 0; i < 100000; i++)
+		burst(0x4000, 0x400000, i % 1000 ? 100 : 100000, 0, PLEX86_SLICE_STEP);
+	tap_diag("%u round trips for 100 long bursts among 99,900 short ones", trips);
+	ok(trips < 3000);
+}
+
+/* Code that traps all the time: the policy must give up, and not at once try again. */
+static void trapping_code(void)
+{
+	const uint64_t length = 10000000;
+	uint64_t trap;
+
+	for (trap = 10; trap <= 1000; trap *= 10) {
+		begin();
+		burst(0x5000, 0x400000, length, trap, PLEX86_SLICE_STEP);
+		tap_diag("a trap every %llu instructions: %.2f of Bochs alone, %u round trips",
+			 (unsigned long long)trap, cost / (length * INSN), trips);
+		tap_ok(cost < 1.1 * length * INSN, "a burst that traps every %llu instructions",
+		       (unsigned long long)trap);
+	}
+	begin();
+	burst(0x5000, 0x400000, length, 5, PLEX86_SLICE_STUCK);
+	ok(cost < 1.1 * length * INSN);
+	/* But long stretches between the traps are worth it each time. */
+	begin();
+	burst(0x5000, 0x400000, length, 200000, PLEX86_SLICE_STEP);
+	ok(cost < 0.2 * length * INSN);
+}
+
+/* A slice that a timer ended goes on where it was, whatever came in between. */
+static void resumed(void)
+{
+	uint64_t ask;
+
+	begin();
+	plex86_policy_user(&p, 0x6000, icount);
+	icount += 100000;
+	is(plex86_policy_plan(&p, 0x6000, 0x400000, icount, true, &ask), PLEX86_PLAN_NATIVE,
+	   "a long burst goes native");
+	plex86_policy_ran(&p, PLEX86_SLICE_ASYNC, 50000, 0x6000, 0x400100, icount, icount + 1000);
+	icount += 1000;
+	is(plex86_policy_plan(&p, 0x6000, 0x400100, icount, true, &ask), PLEX86_PLAN_NATIVE,
+	   "after a deadline it goes on at once");
+	plex86_policy_ran(&p, PLEX86_SLICE_ASYNC, 50000, 0x6000, 0x400200, icount, icount + 1000);
+	plex86_policy_kernel(&p, icount);
+	icount += 5000;
+	is(plex86_policy_user(&p, 0x6000, icount), 0, "after an interrupt it is looked at at once");
+	is(plex86_policy_plan(&p, 0x6000, 0x400200, icount, true, &ask), PLEX86_PLAN_NATIVE,
+	   "and goes on if it is where it was");
+	plex86_policy_ran(&p, PLEX86_SLICE_ASYNC, 50000, 0x6000, 0x400300, icount, icount + 1000);
+	plex86_policy_kernel(&p, icount);
+	icount += 5000;
+	plex86_policy_user(&p, 0x6000, icount);
+	is(plex86_policy_plan(&p, 0x6000, 0x500000, icount, true, &ask), PLEX86_PLAN_EMULATE,
+	   "a signal handler is another burst");
+	plex86_policy_ran(&p, PLEX86_SLICE_ASYNC, 50000, 0x6000, 0x400300, icount, icount + 1000);
+	plex86_policy_kernel(&p, icount);
+	plex86_policy_user(&p, 0x7000, icount);
+	is(plex86_policy_plan(&p, 0x7000, 0x400300, icount, true, &ask), PLEX86_PLAN_EMULATE,
+	   "and so is another process");
+	plex86_policy_ran(&p, PLEX86_SLICE_ASYNC, 50000, 0x6000, 0x400300, icount, icount + 1000);
+	icount += 1000;
+	is(plex86_policy_plan(&p, 0x6000, 0x400300, icount, false, &ask), PLEX86_PLAN_EMULATE,
+	   "without its space it does not go on");
+}
+
+static void new_spaces(void)
+{
+	uint64_t ask, done = 0, root;
+	unsigned int i, early = 0, late = 0;
+
+	/* One long burst of a new process. */
+	begin();
+	done = plex86_policy_user(&p, 0x8000, icount);
+	for (;;) {
+		icount = 1 + done;
+		if (plex86_policy_plan(&p, 0x8000, 0x400000, icount, false, &ask) == PLEX86_PLAN_NATIVE)
+			break;
+		done += ask;
+	}
+	tap_diag("a space after %llu instructions; worth %llu", (unsigned long long)done,
+		 (unsigned long long)p.space_worth);
+	ok(done >= p.space_worth && done < 2 * p.space_worth);
+
+	/* Hundreds of processes that do not live long enough. */
+	begin();
+	for (root = 1; root <= 500; root++) {
+		plex86_policy_user(&p, root << 12, icount);
+		for (i = 0; i < 3; i++) {
+			icount += p.break_even;
+			early += plex86_policy_plan(&p, root << 12, 0x400000 + root * 8, icount, false,
+						    &ask) == PLEX86_PLAN_NATIVE;
+		}
+		plex86_policy_kernel(&p, icount);
+	}
+	is(early, 0, "processes that run for three round trips get none");
+
+	/* One that has many bursts of a few round trips gets its space in the end. */
+	begin();
+	for (i = 0; i < 200; i++) {
+		uint64_t left = 4 * p.break_even, n = plex86_policy_user(&p, 0x9000, icount);
+
+		for (n = n < left ? n : left; left; left -= n) {
+			icount += n;
+			if (plex86_policy_plan(&p, 0x9000, 0x400000, icount, false, &ask) ==
+			    PLEX86_PLAN_NATIVE)
+				goto got_it;
+			n = ask && ask < left ? ask : left;
+			n = n > left ? left : n;
+		}
+		plex86_policy_kernel(&p, icount);
+	}
+	late = 1;
+got_it:
+	ok(!late);
+	ok(icount >= p.space_worth);
+}
+
+static void measured_speed(void)
+{
+	double ns = INSN;
+	unsigned int i;
+
+	begin();
+	is(p.break_even, 3000, "break-even is the round trip over the time of an instruction");
+	is(p.space_worth, 20 * p.break_even, "a space costs twenty");
+	for (i = 0; i < 200; i++)
+		plex86_policy_speed(&p, &ns, 1.5);
+	ok(ns > 1.49 && ns < 1.51);
+	ok(p.break_even > 5900 && p.break_even <= 6000);
+	plex86_policy_speed(&p, &ns, 3.0);
+	ok(ns < 1.7);	/* one sample does not turn it over */
+	plex86_policy_init(&p, 10, 3);
+	is(p.break_even, 100, "never below a hundred: looking costs too");
+}
+
+int main(void)
+{
+	unknown_bursts();
+	regular_bursts();
+	random_bursts();
+	short_bursts();
+	trapping_code();
+	resumed();
+	new_spaces();
+	measured_speed();
+	return tap_done();
+}
