@@ -21,7 +21,7 @@ static uint16_t group9(uint8_t modrm)
 	unsigned int reg = (modrm >> 3) & 7;
 
 	if (modrm >= 0xc0)
-		return reg == 7 ? PLEX86_FOUND_TSC : 0;
+		return reg == 7 ? PLEX86_FOUND_RDPID : 0;
 	return reg >= 3 && reg <= 5 ? PLEX86_FOUND_XCR0 : 0;
 }
 
@@ -139,7 +139,7 @@ uint16_t plex86_filter_mask(uint32_t caps, bool long64, bool fsgsbase, bool stri
 	if (!(caps & PLEX86_CAP_TRAP_CPUID))
 		mask |= PLEX86_FOUND_CPUID;
 	if (!(caps & PLEX86_CAP_TRAP_TSC))
-		mask |= PLEX86_FOUND_TSC;
+		mask |= PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID;
 	if (!(caps & PLEX86_CAP_XCR0))
 		mask |= PLEX86_FOUND_XCR0;
 	if (!(caps & PLEX86_CAP_PKRU))

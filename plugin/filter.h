@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define PLEX86_FOUND_CPUID	0x0001u	/* 0F A2 */
-#define PLEX86_FOUND_TSC	0x0002u	/* RDTSC, RDTSCP, RDPID: 0F 31, 0F 01 F9, 0F C7 F8+r */
+#define PLEX86_FOUND_TSC	0x0002u	/* RDTSC, RDTSCP: 0F 31, 0F 01 F9 */
 #define PLEX86_FOUND_XCR0	0x0004u	/* XGETBV, XSAVE, XSAVEC, XSAVEOPT, XRSTOR */
 #define PLEX86_FOUND_HYPERCALL	0x0008u	/* VMMCALL, VMCALL: an outer hypervisor would answer */
 #define PLEX86_FOUND_SYSENTER	0x0010u	/* SYSENTER, SYSCALL: 0F 34, 0F 05 */
@@ -22,6 +22,7 @@
 #define PLEX86_FOUND_UMIP	0x0040u	/* SGDT, SIDT, SMSW, SLDT, STR */
 #define PLEX86_FOUND_SELECTOR	0x0080u	/* LAR, LSL, VERR, VERW */
 #define PLEX86_FOUND_INT80	0x0100u	/* CD 80, which loses RAX[63:32] on some hosts */
+#define PLEX86_FOUND_RDPID	0x0200u	/* 0F C7 F8+r */
 #define PLEX86_FOUND_PKRU	0x0400u	/* RDPKRU, WRPKRU: 0F 01 EE, EF */
 
 /* Bytes that the longest sequence needs; also how much of the next page matters. */

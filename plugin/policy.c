@@ -86,6 +86,14 @@ uint64_t plex86_policy_user(struct plex86_policy *p, uint64_t root, uint64_t ico
 	return p->break_even;
 }
 
+void plex86_policy_reborn(struct plex86_policy *p, uint64_t root)
+{
+	struct plex86_worth *s = worth(p, root);
+
+	s->emulated = 0;
+	s->hot = 0;
+}
+
 void plex86_policy_kernel(struct plex86_policy *p, uint64_t icount)
 {
 	struct plex86_burst *b;

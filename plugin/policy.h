@@ -63,6 +63,9 @@ void plex86_policy_speed(struct plex86_policy *p, double *insn_ns, double sample
  */
 uint64_t plex86_policy_user(struct plex86_policy *p, uint64_t root, uint64_t icount);
 
+/* The process behind @root is another one by now: it has to earn its space again. */
+void plex86_policy_reborn(struct plex86_policy *p, uint64_t root);
+
 /* User mode was left at instruction count @icount: the burst is over, or interrupted. */
 void plex86_policy_kernel(struct plex86_policy *p, uint64_t icount);
 

@@ -72,9 +72,11 @@ struct plex86_shadow {
 	uint32_t root;
 	uint32_t dirty;			/* first dirty node */
 	uint32_t mapped;		/* pages mapped natively */
+	bool lived;			/* had pages mapped when it last ran */
 	uint64_t used;			/* for LRU */
 	struct plex86_traps traps;
-	uint16_t filter;		/* findings that forbid execution here; only grows */
+	uint16_t filter;		/* findings that forbid execution here; only grows ... */
+	bool tsc_traps;			/* ... but for this: the engine traps RDTSC here */
 	bool broken;			/* out of memory in bookkeeping: must be destroyed */
 };
 
@@ -83,7 +85,7 @@ struct plex86_shadow_stats {
 	uint64_t ranges_mapped, ranges_unmapped;
 	uint64_t tables_watched, lines_reread, subtrees_dropped;
 	uint64_t spaces_created, spaces_evicted, spaces_lost;
-	uint64_t flips, flips_refused, filter_refused, pages_scanned, pages_trapped;
+	uint64_t flips, flips_refused, filter_refused, pages_scanned, pages_trapped, spaces_tsc;
 };
 
 /* What all spaces of one guest share. */

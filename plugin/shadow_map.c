@@ -213,6 +213,8 @@ static void unmap_code(struct plex86_node *n)
 
 void plex86_shadow_filter(struct plex86_shadow *s, uint16_t filter)
 {
+	if (s->tsc_traps)
+		filter &= ~PLEX86_FOUND_TSC;
 	if (!(filter & ~s->filter))
 		return;
 	/* Seams too would have to be looked at again; it is rare enough to start over. */
@@ -245,6 +247,20 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 	return PLEX86_CODE_OK;
 }
 
+/* The bytes of RDTSC are the most common finding by far, and one switch covers them all. */
+static bool trap_tsc(struct plex86_shadow *s)
+{
+	const struct plex86_world *w = s->world;
+
+	if (s->tsc_traps || !w->ops->trap_tsc || plex86_space_flush(s) ||
+	    w->ops->trap_tsc(s->engine, true))
+		return false;
+	s->tsc_traps = true;
+	s->filter &= ~PLEX86_FOUND_TSC;
+	s->world->stats.spaces_tsc++;
+	return true;
+}
+
 bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 {
 	struct plex86_node *n = plex86_tree_leaf(s, la, true);
@@ -258,7 +274,11 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 	index = (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
 	v = plex86_leaf_view(n, index);
 	code = plex86_ram_host(s->world->ram, v.frame, PLEX86_PAGE_SIZE);
-	if (!(v.allowed & PLEX86_PROT_EXEC) || !code ||
+	if (!(v.allowed & PLEX86_PROT_EXEC) || !code)
+		return false;
+	if (plex86_filter_scan(code, PLEX86_PAGE_SIZE) & s->filter & PLEX86_FOUND_TSC)
+		trap_tsc(s);
+	if ((plex86_filter_scan(code, PLEX86_PAGE_SIZE) & s->filter) &&
 	    !plex86_traps_grant(s, page, code))
 		return false;
 	if (!plex86_map(n, index, v.frame, PLEX86_PROT_READ | PLEX86_PROT_EXEC)) {

@@ -75,7 +75,8 @@ static void sample_speed(struct plex86_core *core, uint64_t icount)
 static bool have_space(struct plex86_core *core, uint64_t cr3)
 {
 	/* The root alone is enough for a guess; the slice looks at the whole key. */
-	return core->last && ((core->last->paging.root ^ cr3) & PLEX86_PTE_ADDR) == 0;
+	return core->last && core->last->lived &&
+	       ((core->last->paging.root ^ cr3) & PLEX86_PTE_ADDR) == 0;
 }
 
 static bool any_space(struct plex86_core *core, uint64_t cr3)
@@ -85,7 +86,8 @@ static bool any_space(struct plex86_core *core, uint64_t cr3)
 	if (have_space(core, cr3))
 		return true;
 	for (i = 0; i < core->world.nspaces; i++)
-		if (((core->world.spaces[i]->paging.root ^ cr3) & PLEX86_PTE_ADDR) == 0)
+		if (core->world.spaces[i]->lived &&
+		    ((core->world.spaces[i]->paging.root ^ cr3) & PLEX86_PTE_ADDR) == 0)
 			return true;
 	return false;
 }
@@ -267,6 +269,14 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 						   cpu->mode == PLEX86_MODE_64,
 						   cpu->cr4 & CR4_FSGSBASE, w->strict));
 	plex86_shadow_sync(s, &paging);
+	if (s->lived && !s->mapped) {
+		/* All is gone: the guest has a new process in the old one's page tables. */
+		s->lived = false;
+		plex86_policy_reborn(&core->policy, slice->cr3);
+		core->emulating = PLEX86_BY_POLICY;
+		slice->emulate = core->policy.break_even;
+		return PLEX86_EMULATE;
+	}
 	if (!may_execute(core, s, linear_rip(cpu))) {
 		core->emulating = PLEX86_BY_FILTER;
 		slice->emulate = core->policy.break_even;
@@ -300,6 +310,7 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		core->stats.slices++;
 		slice->changed = true;
 		core->last = s;
+		s->lived = s->mapped;
 		slice->vec_same = true;
 		ran_ns += exit.ran_ns;
 		charge(core, slice, &exit, budget_ns);

@@ -63,6 +63,7 @@ static void put_shadow(struct json_object *o, const struct plex86_shadow_stats *
 	put(o, "code_pages_scanned", m->pages_scanned);
 	put(o, "code_pages_refused", m->filter_refused);
 	put(o, "code_pages_with_traps", m->pages_trapped);
+	put(o, "spaces_with_tsc_traps", m->spaces_tsc);
 }
 
 static struct json_object *build(const struct plex86_stats *s, const struct plex86_stats_context *c)

@@ -5,6 +5,8 @@
 #include "shadow.h"
 #include "traps.h"
 
+#define MAX_DOUBLINGS 10
+
 bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns, uint64_t worth)
 {
 	uint64_t page = la.la & PLEX86_PAGE_MASK;
@@ -13,14 +15,21 @@ bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns
 	for (i = 0; i < PLEX86_TRAPS_HOT; i++) {
 		if (t->hot[i].la == page && t->hot[i].emulated) {
 			t->hot[i].emulated += insns;
-			return t->hot[i].emulated >= worth;
+			if (t->hot[i].emulated < worth << t->hot[i].granted)
+				return false;
+			/* If the page loses them again, it has to earn twice as much. */
+			t->hot[i].emulated = 1;
+			if (t->hot[i].granted < MAX_DOUBLINGS)
+				t->hot[i].granted++;
+			return true;
 		}
 		if (t->hot[i].emulated < t->hot[least].emulated)
 			least = i;
 	}
 	t->hot[least].la = page;
 	t->hot[least].emulated = insns;
-	return insns >= worth;
+	t->hot[least].granted = 0;
+	return false;
 }
 
 bool plex86_traps_cover(const struct plex86_traps *t, uint64_t la)

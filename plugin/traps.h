@@ -26,7 +26,7 @@ struct plex86_traps {
 	bool changed;		/* the engine has to be told */
 
 	/* Pages that Bochs runs for us: instructions so far. */
-	struct { uint64_t la, emulated; } hot[PLEX86_TRAPS_HOT];
+	struct { uint64_t la, emulated; unsigned int granted; } hot[PLEX86_TRAPS_HOT];
 };
 
 struct plex86_shadow;

@@ -33,23 +33,24 @@ unsigned int filter_build(struct sock_filter *out, uint64_t secret)
 	const struct sock_filter filter[] = {
 		/* The stub's ABI and place, or a trap. */
 		/*  0 */ LOAD(offsetof(struct seccomp_data, arch)),
-		/*  1 */ IF(AUDIT_ARCH_X86_64, 0, 13),
+		/*  1 */ IF(AUDIT_ARCH_X86_64, 0, 14),
 		/*  2 */ LOAD(offsetof(struct seccomp_data, instruction_pointer)),
 		/*  3 */ AND(PLEX86_PAGE_SIZE - 1),
-		/*  4 */ IF(STUB_OFFSET(stub_called), 0, 10),
+		/*  4 */ IF(STUB_OFFSET(stub_called), 0, 11),
 		/* Which register's upper half is free depends on the call. */
 		/*  5 */ LOAD(offsetof(struct seccomp_data, nr)),
-		/*  6 */ IF(SYS_mmap, 4, 0),
-		/*  7 */ IF(SYS_munmap, 3, 0),
-		/*  8 */ IF(SYS_clone, 2, 0),
-		/*  9 */ IF(SYS_modify_ldt, 1, 0),
-		/* 10 */ IF(SYS_mremap, 2, 4),
-		/* 11 */ LOAD(ARG_HI(4)),
-		/* 12 */ IF(secret >> 32, 3, 2),
-		/* 13 */ LOAD(ARG_HI(5)),
-		/* 14 */ IF(secret >> 32, 1, 0),
-		/* 15 */ RETURN(SECCOMP_RET_TRAP),
-		/* 16 */ RETURN(SECCOMP_RET_ALLOW),
+		/*  6 */ IF(SYS_mmap, 5, 0),
+		/*  7 */ IF(SYS_munmap, 4, 0),
+		/*  8 */ IF(SYS_clone, 3, 0),
+		/*  9 */ IF(SYS_modify_ldt, 2, 0),
+		/* 10 */ IF(SYS_prctl, 1, 0),
+		/* 11 */ IF(SYS_mremap, 2, 4),
+		/* 12 */ LOAD(ARG_HI(4)),
+		/* 13 */ IF(secret >> 32, 3, 2),
+		/* 14 */ LOAD(ARG_HI(5)),
+		/* 15 */ IF(secret >> 32, 1, 0),
+		/* 16 */ RETURN(SECCOMP_RET_TRAP),
+		/* 17 */ RETURN(SECCOMP_RET_ALLOW),
 	};
 	unsigned int i;
 

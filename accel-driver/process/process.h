@@ -203,6 +203,8 @@ int space_flush(struct plex86_space *s);
 
 int space_set_traps(struct plex86_space *s, const plex86_gva_t *addrs, unsigned int n);
 
+int space_trap_tsc(struct plex86_space *s, bool on);
+
 /* How many this host has, tried on a stopped child. */
 unsigned int traps_supported(pid_t pid);
 

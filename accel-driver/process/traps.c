@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Single instructions that must trap: execution breakpoints in the child's debug
- * registers.  They cost the host some microseconds on each switch to the child,
+ * registers, and CR4.TSD for those that read the time stamp counter.  They cost the host some microseconds on each switch to the child,
  * so they are written only when they change, and cleared when none is wanted.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 
 #include "process.h"
@@ -42,6 +44,22 @@ int space_set_traps(struct plex86_space *s, const plex86_gva_t *addrs, unsigned 
 	}
 	if (!err && n)
 		err = poke(s->pid, 7, dr7);
+	return err;
+}
+
+int space_trap_tsc(struct plex86_space *s, bool on)
+{
+	const uint64_t arg[6] = { PR_SET_TSC, on ? PR_TSC_SIGSEGV : PR_TSC_ENABLE };
+	int err;
+
+	if (!s)
+		return -EINVAL;
+	if (s->dead)
+		return -ESRCH;
+	err = space_flush(s);
+	if (!err)
+		err = (int)inject_call(s->engine, s->pid, s->stub, SYS_prctl, arg);
+	s->regs_known = false;
 	return err;
 }
 

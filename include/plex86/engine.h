@@ -14,6 +14,7 @@
 #ifndef PLEX86_ENGINE_H
 #define PLEX86_ENGINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -177,6 +178,13 @@ struct plex86_engine_ops {
 	 * host's answer.
 	 */
 	int (*set_traps)(struct plex86_space *space, const plex86_gva_t *addrs, unsigned int n);
+
+	/*
+	 * Optional (NULL with CAP_TRAP_TSC, or where it can't be had): have
+	 * RDTSC and RDTSCP trap in this space, where doing so for all spaces
+	 * would make every round trip dearer.
+	 */
+	int (*trap_tsc)(struct plex86_space *space, bool on);
 
 	/*
 	 * Optional (NULL without CAP_DESCRIPTORS): the guest's descriptor

@@ -271,6 +271,7 @@ void mmu_set_mode(const struct paging *m)
 	const struct paging *old = mode;
 	u32 cr4 = (get_cr4() & CR4_OSXSAVE) | m->cr4;
 
+	frames_skipped = 0;
 	if (cur) {
 		frames_reset();
 		from.root = masters[old - modes];

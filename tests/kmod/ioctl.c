@@ -4,6 +4,7 @@
  * valid but for one thing, and that a refusal leaves all as it was.
  */
 #include <grp.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -341,6 +342,36 @@ static void test_limit(void)
 	chmod("/dev/plex86", 0660);
 }
 
+static void *spin(void *arg)
+{
+	(void)arg;
+	go(&m);
+	return NULL;
+}
+
+/* One thread is in the guest, another calls. */
+static void test_busy(void)
+{
+	struct plex86_run spinning;
+	struct machine second = m;
+	pthread_t thread;
+
+	load(&m, 64, (const unsigned char[]){ 0xeb, 0xfe }, 2);
+	m.run.budget_ns = 1000000000;
+	pthread_create(&thread, NULL, spin, NULL);
+	usleep(100000);
+	is(unmap(&second, DATA, 1), -EBUSY, "apply: the space is in use");
+	is(set_tables(&second), -EBUSY, "descriptors: the space is in use");
+	spinning = m.run;
+	is(call(m.vcpu, PLEX86_VCPU_RUN, &spinning), -EBUSY, "run: the vCPU is in use");
+	second.vcpu = call(m.vm, PLEX86_VCPU_CREATE, NULL);
+	is(call(second.vcpu, PLEX86_VCPU_RUN, &spinning), -EBUSY, "run: the space is in use");
+	close(second.vcpu);
+	is(call(m.vcpu, PLEX86_VCPU_KICK, NULL), 0, "a kick from another thread");
+	pthread_join(thread, NULL);
+	tap_ok(m.run.reason == PLEX86_RUN_KICK && m.run.ran_ns < 1000000000, "ends the run");
+}
+
 static void test_vcpus(void)
 {
 	int fd[32], n = 0;
@@ -376,6 +407,7 @@ int main(void)
 	test_run();
 	test_owner();
 	test_vcpus();
+	test_busy();
 	test_ram();
 	test_limit();
 	machine_close(&m);

@@ -100,7 +100,7 @@ kmod_build() {
 	cp -p "$kmod_top"/include/plex86/{cpu,uapi}.h "$build/include/plex86/"
 	make -C "$build" KDIR="$kmod_headers" || return
 	strip --strip-debug -o "$kmod_work/plex86.ko" "$build/plex86.ko" || return
-	for t in switch ioctl fuzz stress killer poweroff; do
+	for t in switch ioctl fuzz stress killer hotplug poweroff; do
 		kmod_compile $t -static -pthread "$kmod_top/tests/kmod/$t.c" || return
 	done
 	kmod_compile inject "$kmod_top/tests/kmod/inject.c" || return
@@ -124,7 +124,7 @@ kmod_initramfs() {
 	mkdir -p "$root"/{bin,dev,proc,sys,tmp}
 	cp "$(command -v busybox)" "$root/bin/"
 	cp "$kmod_work/plex86.ko" "$kmod_top/tests/kmod/init" "$root/"
-	for t in conformance switch ioctl fuzz stress killer poweroff roundtrip; do
+	for t in conformance switch ioctl fuzz stress killer hotplug poweroff roundtrip; do
 		cp "$kmod_work/bin/$t" "$root/"
 	done
 	chmod +x "$root/init"
@@ -137,11 +137,13 @@ kmod_boot() {
 	local log=$1 kernel=$2 initramfs=$3 seconds=$4 status=0
 	shift 4
 	timeout -k 5 "$seconds" nice qemu-system-x86_64 -M pc -m "${KMOD_MEGS-384}" -nodefaults -no-user-config \
-		-display none -serial "file:$log" -monitor none -no-reboot \
+		-display none -serial "file:$log.console" -serial "file:$log" -monitor none -no-reboot \
 		-device isa-debug-exit,iobase=0xf4,iosize=4 -kernel "$kernel" -initrd "$initramfs" \
 		-append "console=ttyS0 panic=-1 oops=panic quiet ${KMOD_APPEND-}" "$@" \
 		</dev/null >"$log.qemu" 2>&1 || status=$?
 	# The debug-exit device ends QEMU with 1; 124 is the timeout.
 	[ "$status" != 124 ] || echo "=== timeout after $seconds s" >>"$log"
 	tr -d '\r' <"$log" >"$log.new" && mv "$log.new" "$log"
+	# The kernel's console is apart, as it would break the programs' lines.
+	grep -q '^=== done' "$log" || tail -n 60 "$log.console" | tr -d '\r' | sed 's/^/=== console /' >>"$log"
 }

@@ -22,23 +22,39 @@ void complain(const char *fmt, ...)
 	tap_diag("%s", line);
 }
 
-bool is_sensitive(const uint8_t *op, unsigned int left)
+enum sensitive sensitive_kind(const uint8_t *op, unsigned int left)
 {
 	unsigned int reg;
 
 	if (left < 2 || op[0] != 0x0f)
-		return false;
+		return HARMLESS;
 	if (op[1] == 0xa2)
-		return true;
+		return FORBIDDEN;
+	if (op[1] == 0x31)
+		return READS_TSC;
 	if (left < 3)
-		return false;
+		return HARMLESS;
 	reg = op[2] >> 3 & 7;
 	switch (op[1]) {
-	case 0x01: return op[2] == 0xd0 || op[2] == 0xc1 || op[2] == 0xd9;
-	case 0xae: return op[2] < 0xc0 && reg >= 4 && reg <= 6;
-	case 0xc7: return op[2] < 0xc0 && reg >= 3 && reg <= 5;
+	case 0x01:
+		if (op[2] == 0xf9)
+			return READS_TSC;
+		return op[2] == 0xd0 || op[2] == 0xc1 || op[2] == 0xd9 ? FORBIDDEN : HARMLESS;
+	case 0xae:
+		return op[2] < 0xc0 && reg >= 4 && reg <= 6 ? FORBIDDEN : HARMLESS;
+	case 0xc7:
+		if (op[2] >= 0xf8)
+			return READS_PID;
+		return op[2] < 0xc0 && reg >= 3 && reg <= 5 ? FORBIDDEN : HARMLESS;
 	}
-	return false;
+	return HARMLESS;
+}
+
+bool engine_traps(const struct plex86_space *s, enum sensitive kind)
+{
+	bool all = engine.caps.flags & PLEX86_CAP_TRAP_TSC;
+
+	return kind == READS_TSC ? all || s->tsc : kind == READS_PID ? all : false;
 }
 
 static bool prefix(uint8_t b)
@@ -65,6 +81,7 @@ static void check_code(const struct plex86_space *s, const struct mapping *m)
 	const uint8_t *page = vm.object + m->off, *found;
 	uint8_t b[3];
 	unsigned int i, j, left;
+	enum sensitive kind;
 	uint64_t at;
 
 	for (found = page; (found = memchr(found, 0x0f, page + PAGE - found)); found++) {
@@ -78,7 +95,8 @@ static void check_code(const struct plex86_space *s, const struct mapping *m)
 			else
 				left = left < j ? left : j;
 		}
-		if (!is_sensitive(b, left))
+		kind = sensitive_kind(b, left);
+		if (kind == HARMLESS || engine_traps(s, kind))
 			continue;
 		for (at = i;; at--) {
 			if (!has_trap(s, m->la + at)) {

@@ -219,6 +219,17 @@ static int set_traps(struct plex86_space *s, const plex86_gva_t *addrs, unsigned
 	return 0;
 }
 
+static int trap_tsc(struct plex86_space *s, bool on)
+{
+	if (!usable(s, "trap_tsc()"))
+		return -EINVAL;
+	engine.tsc_sets++;
+	if (fail() || engine.fail_tsc)
+		return -ENOTSUP;
+	s->tsc = on;
+	return 0;
+}
+
 static void kick(struct plex86_engine *e)
 {
 	e->kicked = true;
@@ -284,6 +295,8 @@ static void execute(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t bud
 			x->access = engine.known ? access | PLEX86_ACCESS_KNOWN : 0;
 			goto out;
 		case STEP_SENSITIVE:
+			if (engine_traps(s, access))
+				goto out;
 			complain("a sensitive instruction was executed at %#llx",
 				 (unsigned long long)cpu->rip);
 			cpu->gpr[REG_NEXT]++;
@@ -343,7 +356,7 @@ static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec
 static const struct plex86_engine_ops fake_ops = {
 	.name = "fake", .probe = probe, .open = open, .close = close, .caps = caps,
 	.space_create = space_create, .space_destroy = space_destroy, .apply = apply,
-	.run = run, .kick = kick, .set_traps = set_traps,
+	.run = run, .kick = kick, .set_traps = set_traps, .trap_tsc = trap_tsc,
 };
 
 /* Instead of plugin/engines.c, which then stays in its archive. */

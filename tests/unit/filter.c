@@ -34,7 +34,7 @@ static const struct sequence {
 	{ "CPUID", 0x0f, 0xa2, TWO, 0, PLEX86_FOUND_CPUID },
 	{ "RDTSC", 0x0f, 0x31, TWO, 0, PLEX86_FOUND_TSC },
 	{ "RDTSCP", 0x0f, 0x01, FIXED, 0xf9, PLEX86_FOUND_TSC },
-	{ "RDPID", 0x0f, 0xc7, REGISTER, 7, PLEX86_FOUND_TSC },
+	{ "RDPID", 0x0f, 0xc7, REGISTER, 7, PLEX86_FOUND_RDPID },
 	{ "XGETBV", 0x0f, 0x01, FIXED, 0xd0, PLEX86_FOUND_XCR0 },
 	{ "XSAVE", 0x0f, 0xae, MEMORY, 4, PLEX86_FOUND_XCR0 },
 	{ "XRSTOR", 0x0f, 0xae, MEMORY, 5, PLEX86_FOUND_XCR0 },
@@ -223,7 +223,7 @@ static void places(void)
 	   "one that may begin before the page");
 
 	for (round = 0; round < 4000; round++) {
-		uint16_t mask = next() & 0x5ff;
+		uint16_t mask = next() & 0x7ff;
 		bool long64 = next() & 1;
 
 		memset(page, 0x90, SIZE);
@@ -260,7 +260,7 @@ static void masks(void)
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_CPUID, true, true, false),
 	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_CPUID, "CPUID by TRAP_CPUID");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, true, true, false),
-	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_TSC, "RDTSC by TRAP_TSC");
+	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID, "RDTSC, RDPID by TRAP_TSC");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_XCR0, true, true, false),
 	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_XCR0, "XGETBV by XCR0");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_PKRU, true, true, false),

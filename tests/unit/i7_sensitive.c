@@ -211,6 +211,42 @@ static void both_modes(void)
 	end("32-bit code makes the filter stricter");
 }
 
+/* RDTSC traps in a space that needs it, by a switch and not by one of four places. */
+static void tsc(void)
+{
+	unsigned int i, switched;
+
+	for (switched = 0; switched < 2; switched++) {
+		begin(PAGING_LONG);
+		engine.caps.flags &= ~PLEX86_CAP_TRAP_TSC;
+		engine.fail_tsc = !switched;
+		for (i = 0; i < 10; i++)
+			put(frame[0] + 0x100 + 16 * i, "\x0f\x31", 2);
+		put(frame[1] + 0x100, "\x66\x0f\x01\xf9\x0f\xa2", 6);
+		put(frame[2] + 0x100, "\xf3\x0f\xc7\xf8", 4);
+		vm_core(2, false);
+		prot_after(CODE, 2000);
+		ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC) == !switched);
+		prot_after(CODE + PAGE, 2000);
+		ok(engine_prot(CODE + PAGE) & PLEX86_PROT_EXEC);
+		is(vm.last->ntraps, switched ? 1 : 3, "places");
+		prot_after(CODE + 2 * PAGE, 2000);
+		for (i = 0; i < 3; i++) {
+			exec(CODE + i * PAGE + 0x100);
+			exec(CODE + i * PAGE + 0x101);
+			exec(CODE + i * PAGE + 0x104);
+			exec(CODE + 3 * PAGE);
+		}
+		/* The switch belongs to the space: a new one starts without. */
+		plex86_core_drop_all(vm.core);
+		for (i = 0; i < 50; i++) {
+			exec(CODE + 0x100);
+			exec(CODE + 3 * PAGE);
+		}
+		end(switched ? "RDTSC with a switch" : "RDTSC without one");
+	}
+}
+
 int main(void)
 {
 	clean_and_refused();
@@ -219,5 +255,6 @@ int main(void)
 	traps();
 	remapped();
 	both_modes();
+	tsc();
 	return tap_done();
 }

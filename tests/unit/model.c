@@ -50,7 +50,9 @@ static uint64_t page_bits(void)
 /* Bytes without findings, and now and then a page with some. */
 static void random_page(uint8_t *page)
 {
-	static const uint8_t cpuid[2] = { 0x0f, 0xa2 }, xgetbv[3] = { 0x0f, 0x01, 0xd0 };
+	static const uint8_t op[][3] = {
+		{ 0x0f, 0xa2, 0x90 }, { 0x0f, 0x31, 0x90 }, { 0x0f, 0x01, 0xd0 }, { 0x0f, 0xc7, 0xf8 },
+	};
 	uint64_t v;
 	unsigned int i, n = 0;
 
@@ -61,11 +63,8 @@ static void random_page(uint8_t *page)
 	if (rng_below(&guest, 5) == 0)
 		n = 1 + rng_below(&guest, 6);
 	while (n--) {
-		i = rng_below(&guest, PAGE - 1);
-		if (rng_below(&guest, 2) || i > PAGE - 3)
-			memcpy(page + i, cpuid, 2);
-		else
-			memcpy(page + i, xgetbv, 3);
+		i = rng_below(&guest, PAGE - 2);
+		memcpy(page + i, op[rng_below(&guest, 4)], 3);
 		if (i && rng_below(&guest, 2))
 			page[i - 1] = rng_below(&guest, 2) ? 0x66 : 0x48;
 	}
@@ -329,6 +328,10 @@ static uint64_t play(const struct act *act, unsigned int n, uint64_t seed, bool 
 	if (native) {
 		engine.known = seed & 1;
 		engine.fail_chance = 3;
+		if (seed & 2) {
+			engine.caps.flags &= ~PLEX86_CAP_TRAP_TSC;
+			engine.fail_tsc = seed & 4;
+		}
 		vm_core(3, false);
 	}
 	vm.act = act;

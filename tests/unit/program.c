@@ -85,7 +85,7 @@ static bool prefix(uint8_t b)
 }
 
 /* The instruction at @rip: its bytes into *@hash, whether it is sensitive. */
-static bool fetch(const struct cpu_view *v, uint64_t rip, uint64_t *hash, bool *found,
+static bool fetch(const struct cpu_view *v, uint64_t rip, uint64_t *hash, enum sensitive *kind,
 		  uint64_t *fault)
 {
 	unsigned int n = 0, prefixes = 0, want = 1;
@@ -110,7 +110,7 @@ static bool fetch(const struct cpu_view *v, uint64_t rip, uint64_t *hash, bool *
 			want = b[n] == 0x0f ? 3 : 2;
 		*hash = mix64(*hash, b[n++]);
 	}
-	*found = is_sensitive(b + prefixes, want);
+	*kind = sensitive_kind(b + prefixes, want);
 	return true;
 }
 
@@ -119,7 +119,7 @@ enum step cpu_step(struct plex86_cpu *cpu, const struct cpu_view *v, uint64_t *f
 {
 	const struct act *act = &vm.act[cpu->gpr[REG_NEXT]];
 	uint64_t hash = cpu->gpr[REG_HASH];
-	bool found = false;
+	enum sensitive kind = HARMLESS;
 	struct access a;
 
 	if (cpu->gpr[REG_NEXT] >= vm.nacts)
@@ -128,10 +128,12 @@ enum step cpu_step(struct plex86_cpu *cpu, const struct cpu_view *v, uint64_t *f
 		cpu->rip = act->la;	/* the jump itself is done */
 	*access = PLEX86_ACCESS_EXEC;
 	if ((!vm.bare || act->kind == ACT_EXEC) &&
-	    !fetch(v, cpu->rip, &hash, &found, fault))
+	    !fetch(v, cpu->rip, &hash, &kind, fault))
 		return STEP_FAULT;
-	if (found)
+	if (kind) {
+		*access = kind;
 		return STEP_SENSITIVE;
+	}
 	switch (act->kind) {
 	case ACT_READ:
 		*access = 0;

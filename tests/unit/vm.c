@@ -32,6 +32,7 @@ void vm_init(uint64_t seed)
 	}
 	frames_init();
 	vm.rng.s = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+	vm.ticks_left = TICKS_RANDOM;
 	engine.known = true;
 	engine.caps = (struct plex86_caps){
 		.flags = PLEX86_CAP_COMPAT | PLEX86_CAP_SEGMENTS | PLEX86_CAP_SELECTORS |
@@ -134,7 +135,8 @@ enum plex86_verdict vm_slice_only(void)
 	before = vm.cpu;
 	vm.slices++;
 	vm.slice.icount = vm.icount;
-	vm.slice.ticks_left = vm.ticks_left ? vm.ticks_left : 1 + rng_below(&vm.rng, 500);
+	vm.slice.ticks_left = vm.ticks_left == TICKS_RANDOM ? 1 + rng_below(&vm.rng, 500)
+							    : vm.ticks_left;
 	vm.verdict = plex86_core_slice(vm.core, &vm.cpu, &vm.vec, &vm.slice);
 	vm.icount += vm.slice.ticks;
 	if (!vm.slice.changed && memcmp(&before, &vm.cpu, sizeof(before)))

@@ -119,7 +119,9 @@ struct cpu_view {
 };
 
 enum step {
-	STEP_DONE, STEP_FAULT, STEP_CALL, STEP_SENSITIVE, STEP_END,
+	STEP_DONE, STEP_FAULT, STEP_CALL,
+	STEP_SENSITIVE,		/* *access is an enum sensitive */
+	STEP_END,
 };
 
 /* Executes the next act through @view; but for a jump's RIP, nothing has changed unless STEP_DONE. */
@@ -165,6 +167,7 @@ struct plex86_space {
 	size_t n, max;
 	uint64_t trap[PLEX86_MAX_TRAPS];
 	unsigned int ntraps;
+	bool tsc;			/* RDTSC traps */
 	bool dead;			/* failed or lost: may only be destroyed */
 	bool ran;
 	uint64_t cr3;			/* that it first ran with */
@@ -178,14 +181,15 @@ struct plex86_engine {
 	struct plex86_space *spaces;
 	unsigned int nspaces, opened, closed;
 	bool known;			/* faults say what kind of access it was */
-	/* Calls of space_create, apply, set_traps and run; the one to fail, or a chance in 1000. */
+	/* Calls of space_create, apply, set_traps, trap_tsc and run; the one to fail, or a chance in 1000. */
 	uint64_t calls, fail_at;
 	enum fail_kind fail_kind;
 	unsigned int fail_chance;
 	bool fail_create;		/* space_create() never works */
+	bool fail_tsc;			/* trap_tsc() can't be had */
 	uint64_t failed;		/* how often it did */
 	/* Counts by kind. */
-	uint64_t applies, ops, runs, acts, creates, destroys, trap_sets;
+	uint64_t applies, ops, runs, acts, creates, destroys, trap_sets, tsc_sets;
 	volatile bool kicked;
 	/* Replaces the program: what the next run() reports.  NULL: run the program. */
 	int (*script)(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
@@ -203,6 +207,7 @@ uint32_t engine_prot(uint64_t la);
 /* ---- The machine ---- */
 
 #define LOG_LINES 64
+#define TICKS_RANDOM (UINT64_MAX - 1)
 
 struct vm {
 	struct plex86_core *core;	/* NULL: Bochs alone */
@@ -227,7 +232,7 @@ struct vm {
 	uint64_t faults;		/* guest page faults that were not resolved */
 
 	uint64_t icount;
-	uint64_t ticks_left;		/* for the next slice; 0: random */
+	uint64_t ticks_left;		/* for the next slice */
 	struct rng rng;			/* what does not change the guest: slices, engine */
 	struct plex86_space *last;	/* the space that ran last */
 	uint64_t slices, native_acts, emulated_acts;
@@ -283,10 +288,19 @@ void complain(const char *fmt, ...);
 void check_space(struct plex86_space *s);
 
 /*
- * Do the @left bytes at @op begin with an instruction that an engine with the
- * fake one's capabilities must not execute: CPUID, XGETBV, VMCALL, VMMCALL, and
- * the memory forms of XSAVE, XRSTOR, XSAVEOPT, XRSTORS, XSAVEC and XSAVES?
+ * Do the @left bytes at @op begin with an instruction that must not get the
+ * host's answer?  FORBIDDEN is what the fake engine never traps by itself.
  */
-bool is_sensitive(const uint8_t *op, unsigned int left);
+enum sensitive {
+	HARMLESS,
+	FORBIDDEN,	/* CPUID, XGETBV, VMCALL, VMMCALL, memory forms of XSAVE and its like */
+	READS_TSC,	/* RDTSC, RDTSCP: traps with CAP_TRAP_TSC, and in spaces with trap_tsc() */
+	READS_PID,	/* RDPID: traps with CAP_TRAP_TSC */
+};
+
+enum sensitive sensitive_kind(const uint8_t *op, unsigned int left);
+
+/* Does the engine end run() at such an instruction, in the space @s? */
+bool engine_traps(const struct plex86_space *s, enum sensitive kind);
 
 #endif /* PLEX86_TESTS_UNIT_VM_H */

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * I5: a page is natively writable, or code (in Bochs's traces, natively), never
+ * both; and a page that changes sides all the time is left to Bochs for a while.
+ */
+#include "vm.h"
+
+#define LA	UINT64_C(0x40000000)
+#define ALIAS	UINT64_C(0x50000000)
+#define EPOCH	UINT64_C(25000000)
+
+static struct tables t, other;
+static uint64_t frame;
+
+static void begin(void)
+{
+	vm_init(11);
+	tables_init(&t, PAGING_LONG);
+	tables_init(&other, PAGING_LONG);
+	frame = frame_alloc();
+	tables_map(&t, LA, frame, P_USER);
+	tables_map(&t, ALIAS, frame, P_USER);
+	tables_map(&other, LA, frame, P_USER);
+	tables_map(&t, LA + 8 * PAGE, frame_alloc(), P_USER);
+	vm.bare = true;
+	vm.ticks_left = 1000;
+	vm.tables = &t;
+	vm_core(3, false);
+}
+
+static void end(const char *name)
+{
+	vm_close();
+	tap_ok(vm_is_clean(), "%s", name);
+}
+
+/* Anything at all, so that the engine hears of what was queued. */
+static void poke(void)
+{
+	ok(vm_native(ACT_READ, LA + 8 * PAGE));
+}
+
+static void decoding_revokes(void)
+{
+	begin();
+	ok(vm_native(ACT_WRITE, LA));
+	bochs_decode(frame + 0x200);
+	poke();
+	ok(!(engine_prot(LA) & PLEX86_PROT_WRITE));
+	ok(vm_native(ACT_READ, LA));
+	ok(!(engine_prot(LA) & PLEX86_PROT_WRITE));	/* reading takes nothing away */
+	is(vm.decoded[frame / PAGE], 1u << 4, "the trace is still there");
+	end("decoding takes native writing away");
+}
+
+static void writing_invalidates(void)
+{
+	begin();
+	bochs_decode(frame + 0x80);
+	bochs_decode(frame + 0xf80);
+	/* One line is written by Bochs and loses its trace; the other must go too. */
+	bochs_write(frame + 0x80, 1, 8);
+	is(vm.decoded[frame / PAGE], 1u << 31, "one trace is left");
+	ok(vm_native(ACT_WRITE, LA));
+	is(vm.decoded[frame / PAGE], 0, "no trace is left once native code may write");
+	end("native writing takes traces away");
+}
+
+static void aliases(void)
+{
+	begin();
+	ok(vm_native(ACT_EXEC, LA));
+	ok(vm_native(ACT_WRITE, ALIAS));
+	ok(!(engine_prot(LA) & PLEX86_PROT_EXEC));
+	ok(vm_native(ACT_EXEC, LA));
+	ok(!(engine_prot(ALIAS) & PLEX86_PROT_WRITE));
+	/* Code that writes to its own page. */
+	ok(vm_native(ACT_WRITE, LA));
+	ok(vm_native(ACT_EXEC, LA));
+	/* In another space, while this one sleeps. */
+	vm.tables = &other;
+	ok(vm_native(ACT_WRITE, LA));
+	vm.tables = &t;
+	poke();
+	ok(!(engine_prot(LA) & PLEX86_PROT_EXEC));
+	ok(vm_native(ACT_EXEC, LA));
+	vm.tables = &other;
+	vm_native(ACT_READ, LA);
+	ok(!(engine_prot(LA) & PLEX86_PROT_WRITE));
+	end("code and data through two addresses, and in two spaces");
+}
+
+/* A write by Bochs to native code must reach its next check of the bytes. */
+static void bochs_writes_code(void)
+{
+	begin();
+	ok(vm_native(ACT_EXEC, LA));
+	bochs_write(frame + 0x345, 0x90, 1);
+	poke();
+	ok(!(engine_prot(LA) & PLEX86_PROT_EXEC));
+	ok(vm_native(ACT_EXEC, LA));
+	bochs_write(frame + 0x345, 0x91, 1);	/* the line was reported: was it watched again? */
+	poke();
+	ok(!(engine_prot(LA) & PLEX86_PROT_EXEC));
+	end("Bochs writes to native code");
+}
+
+/* Both ways, with what is executed in the result. */
+static uint64_t self_modifying(bool native)
+{
+	static struct act act[2000];
+	struct rng r = { 99 };
+	uint64_t digest;
+	unsigned int i;
+
+	begin();
+	if (!native) {
+		plex86_core_close(vm.core);
+		vm.core = NULL;
+	}
+	for (i = 0; i < 2000; i++) {
+		unsigned int k = rng_below(&r, 10);
+
+		act[i].kind = k < 4 ? ACT_EXEC : k < 9 ? ACT_WRITE : ACT_READ;
+		act[i].la = (rng_below(&r, 2) ? LA : ALIAS) + rng_below(&r, 64) * 8;
+		act[i].arg = 0;
+	}
+	vm_run(act, 1000);
+	vm.icount += EPOCH;
+	vm_run(act + 1000, 1000);
+	digest = vm_digest();
+	vm_close();
+	return digest;
+}
+
+static void bounded(void)
+{
+	unsigned int i, native = 0, epoch;
+	uint64_t ops = 0;
+
+	begin();
+	vm.icount = EPOCH * 100;
+	for (i = 0; i < 1000; i++)
+		native += vm_native(i % 2 ? ACT_WRITE : ACT_EXEC, LA);
+	ops = engine.ops;
+	tap_diag("%u of 1000 changes, %llu operations", native, (unsigned long long)ops);
+	ok(native >= 2 && native < 30);
+	ok(ops < 60);
+	for (epoch = 0; epoch < 3; epoch++) {
+		vm.icount += EPOCH;
+		native = 0;
+		for (i = 0; i < 4; i++)
+			native += vm_native(i % 2 ? ACT_WRITE : ACT_EXEC, LA);
+		is(native, 4, "and a while later it may change again");
+	}
+	/* The page that flips does not spoil another. */
+	for (i = 0; i < 100; i++)
+		vm_native(i % 2 ? ACT_WRITE : ACT_EXEC, LA);
+	vm.cpu.rip = 0;		/* no longer in that page */
+	ok(vm_native(ACT_WRITE, LA + 8 * PAGE));
+	end("changes between code and data are few");
+}
+
+/* More mappings of one page than fit into 16 bits. */
+static void many_mappings(void)
+{
+	const unsigned int n = 65536;
+	unsigned int i;
+	uint64_t missing = 0;
+
+	begin();
+	for (i = 0; i < n; i++)
+		tables_map(&t, UINT64_C(0x100000000) + i * PAGE, frame, P_USER);
+	vm.unchecked = true;
+	for (i = 0; i < n; i++)
+		missing += !vm_native(ACT_WRITE, UINT64_C(0x100000000) + i * PAGE);
+	is(missing, 0, "65536 writable mappings of one page");
+	bochs_decode(frame);
+	vm.unchecked = false;
+	poke();
+	end("and decoding takes all of them away");
+}
+
+int main(void)
+{
+	uint64_t digest;
+
+	decoding_revokes();
+	writing_invalidates();
+	aliases();
+	bochs_writes_code();
+	digest = self_modifying(false);
+	ok(self_modifying(true) == digest);
+	ok(vm.native_acts > 20 && vm_is_clean());
+	bounded();
+	many_mappings();
+	return tap_done();
+}

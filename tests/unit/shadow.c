@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Shadow spaces beyond what is forbidden (the i*.c tests): that they keep what
+ * they have, come along with what will be needed, and forget what they must.
+ */
+#include "plugin/core_internal.h"
+#include "vm.h"
+
+#define LA	UINT64_C(0x40000000)
+#define CODE	UINT64_C(0x00400000)
+
+static struct tables t[6];
+
+static struct plex86_shadow_stats *stats(void)
+{
+	return &vm.core->world.stats;
+}
+
+static void begin(int mode, unsigned int spaces)
+{
+	unsigned int k, i;
+
+	vm_init(23);
+	for (k = 0; k < 6; k++) {
+		tables_init(&t[k], mode);
+		for (i = 0; i < 64; i++)
+			tables_map(&t[k], LA + i * PAGE, 0x200000 + (k * 64 + i) * PAGE, P_USER);
+		tables_load_cr3(&t[k]);
+	}
+	vm.bare = true;
+	vm.ticks_left = 10000;
+	vm.tables = &t[0];
+	vm_core(spaces, false);
+}
+
+static void end(const char *name)
+{
+	vm_close();
+	tap_ok(vm_is_clean(), "%s", name);
+}
+
+static unsigned int mapped(uint64_t la, unsigned int pages)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < pages; i++)
+		n += engine_prot(la + i * PAGE) != 0;
+	return n;
+}
+
+static void neighbours(void)
+{
+	uint64_t at, runs;
+
+	begin(PAGING_LONG, 2);
+	ok(vm_native(ACT_READ, LA + 20 * PAGE));
+	is(mapped(LA, 64), 16, "a fault maps sixteen pages");
+	is(mapped(LA + 16 * PAGE, 16), 16, "those around it");
+	is(engine.applies, 1, "in one call");
+	ok(engine.ops <= 3);	/* the one, what lies before it, what lies behind */
+	is(engine_prot(LA + 20 * PAGE), PLEX86_PROT_READ | PLEX86_PROT_WRITE, "for reading and writing");
+	runs = engine.runs;
+	ok(vm_native(ACT_WRITE, LA + 31 * PAGE));
+	is(engine.runs, runs + 1, "a neighbour does not fault");
+	/* What the guest has not used does not come along. */
+	at = tables_entry(&t[0], LA + 33 * PAGE, 1, false);
+	tables_entry_write(&t[0], at, tables_entry_read(&t[0], at) & ~P_A);
+	tables_entry_write(&t[0], at + 8, tables_entry_read(&t[0], at + 8) & ~P_D);
+	ok(vm_native(ACT_READ, LA + 32 * PAGE));
+	is(engine_prot(LA + 33 * PAGE), 0, "not without A");
+	is(engine_prot(LA + 34 * PAGE), PLEX86_PROT_READ, "without D for reading");
+	/* Code comes with code, if nobody writes it. */
+	for (at = 0; at < 16; at++)
+		tables_map(&t[0], CODE + at * PAGE, 0x280000 + at * PAGE, P_USER & ~P_W);
+	ok(vm_native(ACT_EXEC, CODE + 2 * PAGE));
+	is(engine_prot(CODE + 12 * PAGE), PLEX86_PROT_READ | PLEX86_PROT_EXEC, "code beside code");
+	end("neighbours");
+}
+
+static void large_pages(void)
+{
+	uint64_t ops;
+
+	begin(PAGING_LONG, 2);
+	tables_map_large(&t[0], LA + (2 << 20), 2 << 20, P_USER | P_NX | P_PAT, 2);
+	ok(vm_native(ACT_READ, LA + (2 << 20)));
+	is(mapped(LA + (2 << 20), 512), 512, "a 2 MiB page comes as a whole");
+	ops = engine.ops;
+	/* Into blocks of RAM that lie about; within each, one run. */
+	ok(ops <= (2 << 20) / VM_BLOCK + 1);
+	/* The kernel splits it: the pieces go with one operation. */
+	tables_entry_write(&t[0], tables_entry(&t[0], LA + (2 << 20), 2, false), 0);
+	ok(vm_native(ACT_READ, LA));
+	is(mapped(LA + (2 << 20), 512), 0, "and goes as a whole");
+	ok(engine.ops <= ops + 2);
+	tables_map_large(&t[0], UINT64_C(0x80000000), 0, P_USER | P_NX, 3);
+	ok(vm_native(ACT_READ, UINT64_C(0x80000000) + (3 << 20)));
+	ok(vm_native(ACT_READ, UINT64_C(0x80000000) + (1 << 20)));
+	end("large pages");
+}
+
+/* Spaces live on while others run, and cost nothing when they come back. */
+static void many_spaces(void)
+{
+	unsigned int round, k;
+	uint64_t ops;
+
+	begin(PAGING_LONG, 6);
+	for (k = 0; k < 6; k++) {
+		vm.tables = &t[k];
+		ok(vm_native(ACT_WRITE, LA));
+	}
+	ops = engine.ops;
+	for (round = 0; round < 10; round++)
+		for (k = 0; k < 6; k++) {
+			vm.tables = &t[k];
+			vm_native(ACT_WRITE, LA + round * PAGE);
+		}
+	is(engine.ops, ops, "CR3 switches map nothing again");
+	is(engine.creates, 6, "one space each");
+	is(stats()->lines_reread, 0, "no table is read again");
+	end("spaces survive CR3 switches");
+}
+
+/* Least recently used goes first. */
+static void eviction(void)
+{
+	unsigned int i;
+	static const unsigned int order[] = { 0, 1, 2, 0, 3, 0, 2, 4 };
+	/* With three: 3 evicts 1, 4 evicts 3. */
+
+	begin(PAGING_LONG, 3);
+	for (i = 0; i < 8; i++) {
+		vm.tables = &t[order[i]];
+		vm_native(ACT_READ, LA);
+		ok(engine.nspaces <= 3);
+	}
+	is(engine.creates, 5, "five were made");
+	is(stats()->spaces_evicted, 2, "two gave way");
+	for (i = 0; i < 5; i += 2) {
+		vm.tables = &t[i];
+		vm_native(ACT_READ, LA);
+	}
+	is(engine.creates, 5, "the three used last are there");
+	vm.tables = &t[1];
+	vm_native(ACT_READ, LA);
+	is(engine.creates, 6, "the one used least is not");
+	end("eviction");
+}
+
+static void rereading(int mode)
+{
+	uint64_t at, e, lines, size = mode == PAGING_32 ? 4 : 8;
+	unsigned int i;
+
+	begin(mode, 2);
+	for (i = 0; i < 64; i += 16)
+		vm_native(ACT_READ, LA + i * PAGE);
+	is(mapped(LA, 64), 64, "all is mapped");
+	lines = stats()->lines_reread;
+	at = tables_entry(&t[0], LA + 40 * PAGE, 1, false);
+	e = tables_entry_read(&t[0], at);
+	tables_entry_write(&t[0], at, e & ~P_A);
+	tables_entry_write(&t[0], at + size, 0);
+	ok(vm_native(ACT_READ, LA));
+	is(stats()->lines_reread, lines + 1, "one line is read again");
+	is(mapped(LA, 64), 62, "two pages are gone");
+	/* Present and accessed again, by Bochs: mapped before anybody asks. */
+	tables_entry_write(&t[0], at, e);
+	i = engine.runs;
+	ok(vm_native(ACT_READ, LA + 40 * PAGE));
+	is(engine.runs, i + 1, "what came back does not fault");
+	/* The line is watched again. */
+	tables_entry_write(&t[0], at, 0);
+	ok(!vm_native(ACT_READ, LA + 40 * PAGE));
+	/* Many writes, one reading. */
+	lines = stats()->lines_reread;
+	for (i = 0; i < 1000; i++)
+		tables_entry_write(&t[0], at, i & 1 ? 0 : e);
+	vm_native(ACT_READ, LA);
+	is(stats()->lines_reread, lines + 1, "a thousand writes, one reading");
+	end("tables are read again by lines");
+}
+
+/* A space that is torn down and made again, all the time: nothing may add up. */
+static void nothing_adds_up(void)
+{
+	unsigned int i;
+	uint64_t at;
+
+	begin(PAGING_LONG, 2);
+	at = tables_entry(&t[0], LA, 2, false);
+	for (i = 0; i < 5000; i++) {
+		uint64_t e = tables_entry_read(&t[0], at);
+
+		vm_native(ACT_READ, LA);
+		tables_entry_write(&t[0], at, 0);
+		vm_native(ACT_READ, LA);
+		tables_entry_write(&t[0], at, e);
+	}
+	is(stats()->subtrees_dropped, 5000, "subtrees dropped");
+	tap_diag("%u node numbers", vm.core->world.nnodes);
+	ok(vm.core->world.nnodes <= 8);
+	for (i = 0; i < 300; i++) {
+		vm.tables = &t[i % 6];
+		vm_native(ACT_WRITE, LA);
+	}
+	ok(vm.core->world.nnodes <= 16);
+	ok(vm.core->world.stats.pages_mapped - vm.core->world.stats.pages_unmapped <= 32);
+	plex86_core_drop_all(vm.core);
+	is(stats()->pages_mapped, stats()->pages_unmapped, "each page mapped was unmapped");
+	for (i = 0, at = 0; i < VM_FRAMES; i++) {
+		const struct plex86_frame *f = &vm.core->world.frames[i];
+
+		at += f->nwrite || f->nexec || f->rmap != PLEX86_NONE || f->watchers != PLEX86_NONE ||
+		      (f->flags & PLEX86_FRAME_TABLE);
+	}
+	is(at, 0, "and no frame remembers anything");
+	end("nothing adds up");
+}
+
+/* Faults of which only the address is known. */
+static void unknown_access(void)
+{
+	begin(PAGING_LONG, 2);
+	engine.known = false;
+	tables_map(&t[0], LA + 70 * PAGE, 0x300000, P_USER & ~P_W);
+	ok(vm_native(ACT_EXEC, LA + 70 * PAGE));
+	ok(vm_native(ACT_READ, LA + 70 * PAGE));
+	ok(!vm_native(ACT_WRITE, LA + 70 * PAGE));
+	ok(vm_native(ACT_WRITE, LA));
+	ok(vm_native(ACT_READ, LA + PAGE));
+	tables_map(&t[0], LA + 71 * PAGE, 0x301000, P_USER & ~P_W);
+	bochs_write(0x300000 + PAGE - 1, 0x66, 1);
+	/* An instruction that goes on in the next page. */
+	ok(vm_native(ACT_EXEC, LA + 71 * PAGE - 1));
+	end("faults without an error code");
+}
+
+int main(void)
+{
+	neighbours();
+	large_pages();
+	many_spaces();
+	eviction();
+	rereading(PAGING_32);
+	rereading(PAGING_PAE);
+	rereading(PAGING_LONG);
+	nothing_adds_up();
+	unknown_access();
+	return tap_done();
+}
