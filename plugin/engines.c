@@ -3,6 +3,7 @@
 #include <plex86/engine.h>
 
 const struct plex86_engine_ops *const plex86_engines[] = {
+	&plex86_engine_driver,
 	&plex86_engine_process,
 	NULL
 };

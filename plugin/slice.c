@@ -265,7 +265,8 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 	s = prepare(core, &paging);
 	if (!s)
 		return refuse(core, slice, PLEX86_REFUSE_ENGINE, "no space can be made");
-	plex86_shadow_filter(s, plex86_filter_mask(core->caps->flags,
+	/* The guest's descriptor tables are not given to the engine: docs/limits.md. */
+	plex86_shadow_filter(s, plex86_filter_mask(core->caps->flags & ~PLEX86_CAP_DESCRIPTORS,
 						   cpu->mode == PLEX86_MODE_64,
 						   cpu->cr4 & CR4_FSGSBASE, w->strict));
 	plex86_shadow_sync(s, &paging);

@@ -66,14 +66,6 @@ static int calm_signals(void)
 	return sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
 
-/* The tracer must be able to preempt guest code that doesn't end. */
-static void yield_to_tracer(void)
-{
-	const struct sched_param normal = { .sched_priority = 0 };
-
-	sched_setscheduler(0, SCHED_OTHER, &normal);
-}
-
 static void limit_resources(void)
 {
 	static const int none[] = { RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE,
@@ -172,7 +164,6 @@ void sandbox_enter(int go_fd, int report_fd, int ram_fd, int stub_fd, uint64_t s
 	if (chdir("/"))
 		errno = 0;	/* no matter: it will have no file system calls */
 	prctl(PR_SET_NAME, "plex86-space", 0, 0, 0);
-	yield_to_tracer();
 
 	/* 3. The stub's pages, and the RAM object as the only descriptor. */
 	at = mmap((void *)stub, STUB_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED,

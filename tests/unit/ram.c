@@ -31,7 +31,7 @@ static void arguments(void)
 	   "a block that sticks out of the object is refused");
 	is(plex86_ram_set_block(&ram, 0, object + sizeof(object)), -EINVAL,
 	   "a block behind the object is refused");
-	is(plex86_ram_set_block(&ram, 0, object - 0x10000), -EINVAL,
+	is(plex86_ram_set_block(&ram, 0, (uint8_t *)((uintptr_t)object - 0x10000)), -EINVAL,
 	   "a block before the object is refused");
 	is(plex86_ram_set_block(&ram, 0, object + sizeof(object) - 0x10000), 0,
 	   "the object's last block will do");

@@ -219,6 +219,28 @@ static void nothing_adds_up(void)
 	end("nothing adds up");
 }
 
+/* A process that has lost every page is taken for a new one, once. */
+static void reborn(void)
+{
+	uint64_t at, e, emulate;
+
+	begin(PAGING_LONG, 2);
+	ok(vm_native(ACT_READ, LA));
+	at = tables_entry(&t[0], LA, 2, false);
+	e = tables_entry_read(&t[0], at);
+	tables_entry_write(&t[0], at, 0);
+	is(vm_slice_only(), PLEX86_EMULATE, "all pages are gone: Bochs first");
+	tables_entry_write(&t[0], at, e);
+	plex86_core_user_mode(vm.core, t[0].cr3, vm.icount);
+	ok(!plex86_core_plan(vm.core, t[0].cr3, 0, vm.icount + 1, &emulate) && emulate);
+	is(engine.creates, 1, "its space is kept");
+	ok(vm_native(ACT_READ, LA));
+	plex86_core_user_mode(vm.core, t[0].cr3, vm.icount);
+	vm.icount += 100000;
+	ok(plex86_core_plan(vm.core, t[0].cr3, 0, vm.icount, &emulate));
+	end("all pages lost");
+}
+
 /* Faults of which only the address is known. */
 static void unknown_access(void)
 {
@@ -247,6 +269,7 @@ int main(void)
 	rereading(PAGING_PAE);
 	rereading(PAGING_LONG);
 	nothing_adds_up();
+	reborn();
 	unknown_access();
 	return tap_done();
 }

@@ -201,7 +201,9 @@ bool vm_native(enum act_kind kind, uint64_t la)
 	vm.act = &act;
 	vm.nacts = 1;
 	vm.cpu.gpr[REG_NEXT] = 0;
-	vm_slice_only();
+	/* A space that has lost all its pages is taken for a new process, once. */
+	if (vm_slice_only() == PLEX86_EMULATE)
+		vm_slice_only();
 	return vm.cpu.gpr[REG_NEXT] == 1;
 }
 
