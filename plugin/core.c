@@ -85,6 +85,11 @@ int plex86_core_open(const struct plex86_core_config *config, const struct plex8
 		snprintf(why, PLEX86_WHY_LEN, "out of memory");
 		return -ENOMEM;
 	}
+	if (!config->max_spaces || !config->ips) {
+		snprintf(why, PLEX86_WHY_LEN, "max_spaces and ips must not be 0");
+		err = -EINVAL;
+		goto free_core;
+	}
 	core->config = *config;
 	core->host = host;
 	core->clock.ips = config->ips;

@@ -41,7 +41,7 @@ struct plex86_core_config {
 
 /*
  * Starts the core and an engine.  -ENODEV with a sentence in @why if no engine
- * can be had; @named tells then whether the user asked for that very engine.
+ * can be had; -EINVAL for a configuration that makes no sense.
  */
 int plex86_core_open(const struct plex86_core_config *config, const struct plex86_host_ops *host,
 		     struct plex86_core **core, char why[PLEX86_WHY_LEN]);

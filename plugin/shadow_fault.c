@@ -29,12 +29,14 @@ static void map_neighbour(struct plex86_node *n, unsigned int index, bool code)
 	struct plex86_frame *f = plex86_frame_of(n->shadow->world, v.frame);
 	uint32_t want = v.allowed;
 
-	if (!want || !f || n->prot[index])
+	if (!want || !f || (n->prot[index] && !(code && n->prot[index] == PLEX86_PROT_READ)))
 		return;
 	if (code && (want & PLEX86_PROT_EXEC) && !(want & PLEX86_PROT_WRITE) && !f->nwrite) {
 		if (plex86_map(n, index, v.frame, want))
 			return;
 	}
+	if (n->prot[index])
+		return;
 	want &= ~PLEX86_PROT_EXEC;
 	if (f->nexec || (f->flags & PLEX86_FRAME_DECODED))
 		want &= ~PLEX86_PROT_WRITE;
@@ -92,7 +94,9 @@ enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva
 	if (want == had && n->frame[index] == v.frame.pa >> PLEX86_PAGE_SHIFT)
 		return PLEX86_FAULT_GUEST;	/* as the tables say: spurious, or the guest's */
 	got = plex86_map(n, index, v.frame, want);
-	if (s->broken || got != want)
+	if (s->broken || !got)
+		return PLEX86_FAULT_STUCK;
+	if (got != want && !((access & PLEX86_ACCESS_KNOWN) && !(access & PLEX86_ACCESS_WRITE)))
 		return PLEX86_FAULT_STUCK;
 	if (!had)
 		map_around(n, index, fetch);

@@ -252,8 +252,13 @@ static bool trap_tsc(struct plex86_shadow *s)
 {
 	const struct plex86_world *w = s->world;
 
-	if (s->tsc_traps || !w->ops->trap_tsc || plex86_space_flush(s) ||
-	    w->ops->trap_tsc(s->engine, true))
+	if (s->tsc_traps || !w->ops->trap_tsc)
+		return false;
+	if (plex86_space_flush(s)) {
+		s->broken = true;	/* the next flush says so, and the space is given up */
+		return false;
+	}
+	if (w->ops->trap_tsc(s->engine, true))
 		return false;
 	s->tsc_traps = true;
 	s->filter &= ~PLEX86_FOUND_TSC;

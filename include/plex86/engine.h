@@ -182,7 +182,7 @@ struct plex86_engine_ops {
 	/*
 	 * Optional (NULL with CAP_TRAP_TSC, or where it can't be had): have
 	 * RDTSC and RDTSCP trap in this space, where doing so for all spaces
-	 * would make every round trip dearer.
+	 * would make every round trip dearer.  On failure nothing has changed.
 	 */
 	int (*trap_tsc)(struct plex86_space *space, bool on);
 
