@@ -1,8 +1,6 @@
 dnl SPDX-License-Identifier: LGPL-2.1-or-later
 dnl
-dnl The libraries that this project uses instead of writing them.  Debian's
-dnl Zydis comes without a .pc file, so it is probed the old way; the others are
-dnl probed the same way for the sake of one kind of message.
+dnl The libraries that this project uses instead of writing them.
 
 dnl PLEX86_LIB(VARIABLE, HEADER, FUNCTION, LIBRARIES, DEBIAN PACKAGE)
 AC_DEFUN([PLEX86_LIB], [
@@ -20,8 +18,6 @@ AC_SUBST([$1], ["$4"])
 ])
 
 AC_DEFUN([PLEX86_LIBRARIES], [
-PLEX86_LIB([ZYDIS_LIBS], [Zydis/Zydis.h], [ZydisDecoderInit], [-lZydis -lZycore], [libzydis-dev])
-PLEX86_LIB([SECCOMP_LIBS], [seccomp.h], [seccomp_export_bpf], [-lseccomp], [libseccomp-dev])
 PLEX86_LIB([JSON_LIBS], [json-c/json.h], [json_object_new_object], [-ljson-c], [libjson-c-dev])
 PLEX86_LIB([LTDL_LIBS], [ltdl.h], [lt_dlinit], [-lltdl], [libltdl-dev])
 ])

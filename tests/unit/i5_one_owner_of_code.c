@@ -159,6 +159,20 @@ static void bounded(void)
 	vm.cpu.rip = 0;		/* no longer in that page */
 	ok(vm_native(ACT_WRITE, LA + 8 * PAGE));
 	end("changes between code and data are few");
+
+	/* The same within one slice, where nobody looks at RIP in between. */
+	begin();
+	{
+		static struct act act[400];
+
+		for (i = 0; i < 400; i++)
+			act[i] = (struct act){ i % 2 ? ACT_WRITE : ACT_EXEC, LA, 0 };
+		vm.ticks_left = 1000000;
+		vm_run(act, 400);
+	}
+	tap_diag("%llu operations", (unsigned long long)engine.ops);
+	ok(engine.ops < 60);
+	end("in one slice too");
 }
 
 /* More mappings of one page than fit into 16 bits. */

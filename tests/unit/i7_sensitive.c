@@ -103,6 +103,19 @@ static void written_later(void)
 	end("a page into which native code writes such an instruction is looked at again");
 }
 
+/* Bochs forgets all stamps: what was known of a page is worth nothing afterwards. */
+static void stamps_lost(void)
+{
+	begin(PAGING_LONG);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	bochs_flush_icache();
+	put(frame[0] + 50, "\x0f\xa2", 2);
+	prot_after(CODE, 2);
+	exec(CODE + 50);
+	end("a page that was written while nobody watched is looked at again");
+}
+
 static void seams(void)
 {
 	unsigned int cut;
@@ -251,6 +264,7 @@ int main(void)
 {
 	clean_and_refused();
 	written_later();
+	stamps_lost();
 	seams();
 	traps();
 	remapped();

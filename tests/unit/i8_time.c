@@ -150,7 +150,7 @@ static int always_mapped(struct plex86_space *s, struct plex86_cpu *cpu, uint64_
 {
 	nreports++;
 	x->reason = PLEX86_EXIT_PAGE;
-	x->addr = LA + (nreports % 64) * 16 * PAGE;
+	x->addr = LA + (nreports % 1024) * 16 * PAGE;
 	x->ran_ns = 0;
 	x->access = PLEX86_ACCESS_KNOWN;
 	return 0;
