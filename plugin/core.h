@@ -36,7 +36,6 @@ struct plex86_core_config {
 	bool huge1g;		/* the CPU model has 1 GiB pages */
 	unsigned int phys_bits;	/* and this many physical address bits */
 	const char *stats_file;	/* JSON, written at close; NULL or "": none */
-	const char *bursts_file;/* with engine "none": what would have run; NULL: none */
 };
 
 /*

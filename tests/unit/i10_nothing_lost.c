@@ -169,12 +169,12 @@ static void no_space_at_all(void)
 }
 
 /* Without room for another space, one that is there goes. */
-static int first_only;
+static int runs;
 
 static int count_and_run(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
 			 struct plex86_exit *x)
 {
-	first_only++;
+	runs++;
 	x->reason = PLEX86_EXIT_KICK;
 	return 0;
 }
@@ -187,7 +187,7 @@ static void little_room(void)
 	vm.tables = &b;
 	engine.fail_at = engine.calls + 1;	/* the second space_create() */
 	vm_slice_only();
-	is(first_only, 2, "it ran");
+	is(runs, 2, "it ran");
 	is(engine.nspaces, 1, "in place of the first");
 	ok(engine.failed == 1 && engine.destroys == 1);
 	vm_close();
