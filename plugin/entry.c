@@ -158,6 +158,9 @@ enum plex86_refusal plex86_entry_check(const struct plex86_cpu *cpu, const struc
 		return PLEX86_REFUSE_COMPAT;
 	if (!(caps->flags & PLEX86_CAP_SEGMENTS) && !flat_segments(cpu))
 		return PLEX86_REFUSE_SEGMENTS;
+	/* Vector instructions that the guest has not enabled would run on the host. */
+	if (strict && !(caps->flags & PLEX86_CAP_XCR0) && cpu->xcr0 != caps->xcr0)
+		return PLEX86_REFUSE_XCR0;
 	if (strict && !(caps->flags & PLEX86_CAP_SELECTORS) && !linux_selectors(cpu))
 		return PLEX86_REFUSE_SELECTORS;
 	return PLEX86_OK;

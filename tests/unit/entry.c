@@ -142,6 +142,8 @@ static void selectors(void)
 		PLEX86_REFUSE_SELECTORS);
 	REFUSED(M64, caps, (in.strict = true, in.cpu.seg[PLEX86_FS].sel = 0x53),
 		PLEX86_REFUSE_SELECTORS);
+	REFUSED(M64, ALL_CAPS & ~PLEX86_CAP_XCR0, (in.strict = true, in.cpu.xcr0 = 3),
+		PLEX86_REFUSE_XCR0);
 	ACCEPTED(M64, caps, in.cpu.seg[PLEX86_CS].sel = 0x73);
 	ACCEPTED(M64, caps, in.strict = true);
 	ACCEPTED(COMPAT, caps, in.strict = true);
