@@ -14,6 +14,7 @@
 
 #define HOT_MAX 32
 #define STRIKES_MAX 6
+#define PENALTY_MAX 10
 
 static void set_break_even(struct plex86_policy *p, double insn_ns)
 {
@@ -91,7 +92,7 @@ void plex86_policy_reborn(struct plex86_policy *p, uint64_t root)
 	struct plex86_worth *s = worth(p, root);
 
 	s->emulated = 0;
-	s->hot = 0;
+	s->hot = s->penalty = 0;
 }
 
 void plex86_policy_kernel(struct plex86_policy *p, uint64_t icount)
@@ -123,7 +124,7 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 				    uint64_t icount, bool has_space, uint64_t *emulate)
 {
 	uint64_t need = p->break_even << p->strikes, age = icount - p->start;
-	struct plex86_worth *s;
+	struct plex86_worth *s = worth(p, root);
 
 	if (p->resume) {
 		p->resume = false;
@@ -133,7 +134,15 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 		p->native_ns = p->emulated = 0;
 	}
 	if (p->continuing) {
-		if (has_space && !p->strikes)
+		/*
+		 * Still in user mode: not a system call ended the slice, but an
+		 * instruction or a page for Bochs.  A program that keeps running
+		 * into those is left to it more and more.
+		 */
+		if (p->bounced && s->penalty < PENALTY_MAX)
+			s->penalty++;
+		p->bounced = false;
+		if (has_space && !p->strikes && !s->penalty)
 			return PLEX86_PLAN_NATIVE;
 	} else {
 		if (!p->begun && age < p->break_even / 2) {
@@ -146,11 +155,12 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 		if (!need && !has_space)
 			need = p->break_even;
 	}
+	if (s->penalty && need < p->break_even << s->penalty)
+		need = p->break_even << s->penalty;
 	if (age < need) {
 		*emulate = need - age;
 		return PLEX86_PLAN_EMULATE;
 	}
-	s = worth(p, root);
 	s->hot = HOT_MAX;
 	if (has_space)
 		return PLEX86_PLAN_NATIVE;
@@ -166,6 +176,8 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint64_t ran_ns,
 		       uint64_t root, uint64_t rip, uint64_t before, uint64_t after)
 {
+	struct plex86_worth *s;
+
 	p->emulated += before - p->start;
 	p->start = after;
 	p->native_ns += ran_ns > p->round_trip_ns ? ran_ns - p->round_trip_ns : 0;
@@ -176,7 +188,11 @@ void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint6
 		p->resume_rip = rip;
 		return;
 	}
-	worth(p, root)->hot = HOT_MAX;
+	s = worth(p, root);
+	s->hot = HOT_MAX;
+	p->bounced = ran_ns < (end == PLEX86_SLICE_STUCK ? 8 : 2) * p->round_trip_ns;
+	if (s->penalty && ran_ns >= 8 * p->round_trip_ns)
+		s->penalty--;
 	if (end == PLEX86_SLICE_STEP && ran_ns >= 2 * p->round_trip_ns)
 		p->strikes = 0;
 	else if (p->strikes < STRIKES_MAX)

@@ -31,6 +31,7 @@ struct plex86_policy {
 	uint64_t native_ns;	/* what of it ran natively */
 	uint64_t emulated;	/* and how many instructions did not, up to .start */
 	bool continuing;	/* a slice ended with STEP, and user mode was not left since */
+	bool bounced;		/* and it was a short one */
 
 	/* A native slice that ended asynchronously resumes if nothing else happened. */
 	bool resume;
@@ -40,7 +41,7 @@ struct plex86_policy {
 
 	/* Mean length of the bursts that began at one place, 0: not seen yet. */
 	struct plex86_burst { uint32_t tag, length; } bursts[PLEX86_POLICY_BURSTS];
-	struct plex86_worth { uint64_t root, emulated; uint8_t hot; } spaces[PLEX86_POLICY_SPACES];
+	struct plex86_worth { uint64_t root, emulated; uint8_t hot, penalty; } spaces[PLEX86_POLICY_SPACES];
 };
 
 enum plex86_plan { PLEX86_PLAN_EMULATE, PLEX86_PLAN_NATIVE };
