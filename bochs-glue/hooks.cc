@@ -6,11 +6,20 @@
 #include <string.h>
 
 #include "glue.h"
+#include "gui/siminterface.h"
+#include "param_names.h"
 
 #define LOG_THIS genlog->
 
 static struct plex86_core *core;
 static int timer = -1;
+
+#define NEVER BX_CONST64(0xffffffffffffffff)
+
+// at least, in guest time
+#define SLICES_PER_SECOND 100
+static Bit64u longest_slice;
+
 static bool (*enabled)(void);
 
 // The vector state that the last slice left, to see whether Bochs has changed it.
@@ -22,28 +31,54 @@ static void look_now(void)
   bx_cpu_accel_request();
 }
 
+// The timer is left alone where it fires early enough: it is set again then, if
+// need be, which is cheaper than to set it at each entry to user mode.
+static Bit64u look_at = NEVER, fires_at = NEVER;
+
 static void look_after(Bit64u ticks)
 {
+  look_at = bx_pc_system.time_ticks() + ticks;
+  if (look_at >= fires_at) return;
+  fires_at = look_at;
   bx_pc_system.activate_timer_ticks(timer, ticks, 0);
+}
+
+static void look_no_more(void)
+{
+  look_at = NEVER;
+  bx_cpu_accel_page_change = false;
 }
 
 void plex86_hooks_timer(void *)
 {
+  Bit64u now = bx_pc_system.time_ticks();
+
+  fires_at = NEVER;
+  if (look_at == NEVER) return;
+  if (look_at > now) {
+    look_after(look_at - now);
+    return;
+  }
+  look_no_more();
   if (core && BX_CPU(0)->user_pl) look_now();
+}
+
+static void look_as(const struct plex86_wait *wait)
+{
+  look_after(wait->ticks);
+  bx_cpu_accel_page_change = wait->leave_page;
 }
 
 static void user_mode(bool user)
 {
   if (! core) return;
+  look_no_more();
   if (! user) {
     plex86_core_kernel_mode(core, BX_CPU(0)->icount);
     return;
   }
   Bit64u after = plex86_core_user_mode(core, BX_CPU(0)->cr3, BX_CPU(0)->icount);
-  if (after == 0) {
-    bx_pc_system.deactivate_timer(timer);
-    look_now();
-  }
+  if (after == 0) look_now();
   else look_after(after);
 }
 
@@ -56,13 +91,12 @@ static bx_accel_verdict_t run(Bit32u *ticks)
 
   if (! core) return BX_ACCEL_EMULATE;
   memset(&slice, 0, sizeof(slice));
-  if (! plex86_core_plan(core, cpu->cr3, cpu->gen_reg[BX_64BIT_REG_RIP].rrx, cpu->icount, &slice.emulate)) {
-    look_after(slice.emulate);
+  look_no_more();
+  if (! plex86_core_plan(core, cpu->cr3, cpu->gen_reg[BX_64BIT_REG_RIP].rrx, cpu->icount, &slice.wait)) {
+    look_as(&slice.wait);
     return BX_ACCEL_EMULATE;
   }
 
-  // What we are waiting for has come: the timer must not cut the slice short.
-  bx_pc_system.deactivate_timer(timer);
   plex86_export_env(&env);
   plex86_export_cpu(&was);
   plex86_export_vec(&vec);
@@ -71,7 +105,9 @@ static bx_accel_verdict_t run(Bit32u *ticks)
   slice.pdpte = cpu->PDPTR_CACHE.entry;
   slice.cr3 = cpu->cr3;
   slice.icount = cpu->icount;
-  slice.ticks_left = bx_pc_system.getNumCpuTicksLeftNextEvent();
+  slice.ticks_left = bx_pc_system.getNumCpuTicksLeftNextWork();
+  // timers that poll the outside world don't end it, but they do want to be heard
+  if (slice.ticks_left > longest_slice) slice.ticks_left = longest_slice;
   slice.vec_same = vec_valid && ! memcmp(&vec, &vec_left, sizeof(vec));
 
   enum plex86_verdict verdict = plex86_core_slice(core, &now, &vec, &slice);
@@ -93,7 +129,7 @@ static bx_accel_verdict_t run(Bit32u *ticks)
     case PLEX86_STEP:
       return BX_ACCEL_STEP;
     default:
-      look_after(slice.emulate);
+      look_as(&slice.wait);
       return BX_ACCEL_EMULATE;
   }
 }
@@ -138,8 +174,12 @@ void plex86_hooks_unregister(void)
 
 void plex86_hooks_init(struct plex86_core *c, int t)
 {
+  longest_slice = SIM->get_param_num(BXPN_IPS)->get() / SLICES_PER_SECOND;
   core = c;
   timer = t;
+  look_no_more();
+  fires_at = NEVER; // a timer that is active all the same does no harm
+  if (timer >= 0) bx_pc_system.set_timer_idle(timer, true); // it must not cut slices short
   vec_valid = false;
 }
 

@@ -19,6 +19,9 @@
 
 #define BXPN_PLEX86 "misc.plex86"
 
+// 64 MiB, which is more than most processes have
+#define POPULATE_PAGES 16384
+
 class bx_plex86_c : public bx_devmodel_c {
 public:
   bx_plex86_c() : core(NULL), timer(-1) { put("plex86", "PLEX86"); }
@@ -115,6 +118,7 @@ void bx_plex86_c::init(void)
   config.block_size = plex86_ram_block_size();
   config.ips = SIM->get_param_num(BXPN_IPS)->get();
   config.max_spaces = ((bx_param_num_c *) option("max_spaces"))->get();
+  config.populate = POPULATE_PAGES;
   config.strict = ((bx_param_bool_c *) option("strict"))->get() != 0;
   config.huge1g = BX_CPU(0)->is_cpu_extension_supported(BX_ISA_1G_PAGES);
   config.phys_bits = BX_PHY_ADDRESS_WIDTH;
@@ -148,6 +152,7 @@ void bx_plex86_c::after_restore_state(void)
 {
   if (! core) return;
   plex86_core_stamps_reset(core);
+  plex86_hooks_init(core, timer); // timers too are others now
   if (! plex86_ram_describe(core)) {
     stop();
     give_up(false, "the restored memory is not where it was expected");

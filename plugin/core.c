@@ -93,7 +93,6 @@ int plex86_core_open(const struct plex86_core_config *config, const struct plex8
 	core->config = *config;
 	core->host = host;
 	core->clock.ips = config->ips;
-	core->insn_ns = INSN_NS_GUESS;
 	core->emulating = PLEX86_BY_POLICY;
 	core->stats.opened_ns = plex86_now_ns();
 	err = plex86_ram_init(&core->ram, config->ram, config->ram_size, config->guest_size,
@@ -113,9 +112,10 @@ int plex86_core_open(const struct plex86_core_config *config, const struct plex8
 			snprintf(why, PLEX86_WHY_LEN, "out of memory");
 			goto close_engine;
 		}
+		core->world.populate = config->populate;
 	}
 	plex86_policy_init(&core->policy, core->caps ? core->caps->round_trip_ns : 10000,
-			   core->insn_ns);
+			   INSN_NS_GUESS);
 	*corep = core;
 	return 0;
 
@@ -135,7 +135,7 @@ void plex86_core_report(struct plex86_core *core)
 		.engine = plex86_core_engine_name(core),
 		.caps = core->caps,
 		.shadow = core->ops ? &core->world.stats : &none,
-		.insn_ps = (uint64_t)(core->insn_ns * 1000),
+		.insn_ps = (uint64_t)(core->policy.insn_ns * 1000),
 		.break_even = core->policy.break_even,
 		.spaces = core->world.nspaces,
 	};

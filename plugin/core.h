@@ -32,6 +32,7 @@ struct plex86_core_config {
 	uint64_t block_size;	/* Bochs hands out RAM in these units, bytes */
 	uint64_t ips;		/* ticks per guest second */
 	uint32_t max_spaces;	/* shadow spaces at the most */
+	uint32_t populate;	/* pages mapped before a space first runs, at the most */
 	bool strict;		/* see plex86_filter_mask() */
 	bool huge1g;		/* the CPU model has 1 GiB pages */
 	unsigned int phys_bits;	/* and this many physical address bits */
@@ -62,15 +63,21 @@ uint64_t plex86_core_user_mode(struct plex86_core *core, uint64_t cr3, uint64_t 
 /* CPL became 0, 1 or 2. */
 void plex86_core_kernel_mode(struct plex86_core *core, uint64_t icount);
 
+/* When to ask again. */
+struct plex86_wait {
+	uint64_t ticks;		/* after so many, at the latest */
+	bool leave_page;	/* as soon as code of another page is fetched, if that shows */
+};
+
 /*
  * At an instruction boundary in user mode: is it worth to export the state and
- * try?  If not, *@emulate is the number of ticks after which to ask again.
+ * try?  If not, *@wait says when to ask again.
  */
 bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint64_t icount,
-		      uint64_t *emulate);
+		      struct plex86_wait *wait);
 
 enum plex86_verdict {
-	PLEX86_EMULATE,		/* nothing ran; ask again after .emulate ticks */
+	PLEX86_EMULATE,		/* nothing ran; ask again as .wait says */
 	PLEX86_STEP,		/* one instruction must be emulated, then ask again */
 	PLEX86_RAN,		/* the state moved on; events first */
 };
@@ -80,12 +87,12 @@ struct plex86_slice {
 	const uint64_t *pdpte;	/* [4], as the CPU caches them; PAE only */
 	uint64_t cr3;
 	uint64_t icount;
-	uint64_t ticks_left;	/* until Bochs's next timer event */
+	uint64_t ticks_left;	/* until Bochs's next timer event that has something to do */
 	bool vec_same;		/* *vec is what the last slice left there */
 	uint32_t ticks;		/* out: to charge */
 	bool changed;		/* out: cpu, vec must be imported */
 	bool single_step;	/* out: the instruction before RIP ran with TF: #DB is due */
-	uint64_t emulate;	/* out, EMULATE: ticks after which to ask again */
+	struct plex86_wait wait;	/* out, EMULATE: when to ask again */
 };
 
 enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cpu *cpu,

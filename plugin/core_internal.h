@@ -25,6 +25,8 @@ struct plex86_core {
 	struct plex86_stats stats;
 
 	struct plex86_shadow *last;	/* the space that ran last, if it is alive */
+	bool stuck;			/* the page of .stuck_rip ended its last slice */
+	uint64_t stuck_rip;
 	bool user;			/* CPL is 3 */
 	uint64_t accounted;		/* instruction count up to which .stats.emulated is right */
 	unsigned int emulating;		/* why: index into .stats.emulated */
@@ -35,7 +37,6 @@ struct plex86_core {
 	/* Emulation speed, sampled while a long burst is emulated. */
 	uint64_t sample_ns, sample_icount;
 	unsigned int samples;
-	double insn_ns;
 };
 
 /* Charges what Bochs emulated up to @icount to the present reason. */

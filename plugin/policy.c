@@ -4,37 +4,48 @@
 #include "policy.h"
 
 /* Creating a space and filling it costs about this many round trips. */
-#define SPACE_ROUND_TRIPS 20
+#define SPACE_ROUND_TRIPS 40
 
 /*
- * Instructions that a native nanosecond is worth, as emulated ones: only the
- * order of magnitude matters, to tell long bursts from short.
+ * What a native nanosecond is worth in emulated instructions: only the order of
+ * magnitude matters, to tell profit from loss.
  */
 #define NATIVE_INSNS_PER_NS 3
 
 #define HOT_MAX 32
-#define STRIKES_MAX 6
-#define PENALTY_MAX 10
 
-static void set_break_even(struct plex86_policy *p, double insn_ns)
+/* A process can lose this many round trips of what it has earned before it is in the red. */
+#define CREDIT_MAX 6
+
+/* The first time in the red emulation goes on for twice the loss, at last for 2^MAX. */
+#define STRIKES_MAX 7
+
+/* Bounds of the learned factor for space_worth, in quarters. */
+#define SCALE_UNIT 4
+#define SCALE_MAX (32 * SCALE_UNIT)
+
+static void set_break_even(struct plex86_policy *p)
 {
-	p->break_even = (uint64_t)(p->round_trip_ns / insn_ns);
+	p->break_even = (uint64_t)(p->round_trip_ns / p->insn_ns);
 	if (p->break_even < 100)
 		p->break_even = 100;
-	p->space_worth = SPACE_ROUND_TRIPS * p->break_even;
+	p->space_worth = SPACE_ROUND_TRIPS * p->break_even * p->space_scale / SCALE_UNIT;
 }
 
 void plex86_policy_init(struct plex86_policy *p, double round_trip_ns, double insn_ns)
 {
 	memset(p, 0, sizeof(*p));
 	p->round_trip_ns = (uint64_t)round_trip_ns;
-	set_break_even(p, insn_ns);
+	p->insn_ns = insn_ns;
+	p->space_scale = SCALE_UNIT;
+	p->now = &p->accounts[0];
+	set_break_even(p);
 }
 
-void plex86_policy_speed(struct plex86_policy *p, double *insn_ns, double sample)
+void plex86_policy_speed(struct plex86_policy *p, double sample)
 {
-	*insn_ns += (sample - *insn_ns) / 16;
-	set_break_even(p, *insn_ns);
+	p->insn_ns += (sample - p->insn_ns) / 16;
+	set_break_even(p);
 }
 
 static uint64_t mix(uint64_t x)
@@ -57,57 +68,86 @@ static struct plex86_burst *burst(struct plex86_policy *p, uint64_t root, uint64
 	return b;
 }
 
-static struct plex86_worth *worth(struct plex86_policy *p, uint64_t root)
+static struct plex86_account *account(struct plex86_policy *p, uint64_t root)
 {
-	struct plex86_worth *s = &p->spaces[mix(root) % PLEX86_POLICY_SPACES];
+	struct plex86_account *a = &p->accounts[mix(root) % PLEX86_POLICY_PROCESSES];
 
-	if (s->root != root) {
-		memset(s, 0, sizeof(*s));
-		s->root = root;
+	if (a->root != root) {
+		memset(a, 0, sizeof(*a));
+		a->root = root;
 	}
-	return s;
+	return a;
+}
+
+/* The process at hand has been emulated up to @icount. */
+static void advance(struct plex86_policy *p, uint64_t icount)
+{
+	struct plex86_account *a = p->now;
+	uint64_t n = icount - p->start;
+
+	p->start = icount;
+	p->age += n;
+	a->emulated += n;
+	a->length += n;
+	a->wait = a->wait > n ? a->wait - n : 0;
 }
 
 uint64_t plex86_policy_user(struct plex86_policy *p, uint64_t root, uint64_t icount)
 {
-	struct plex86_worth *s = worth(p, root);
+	struct plex86_account *a = p->now;
 
+	if (a->root != root)
+		a = p->now = account(p, root);
 	p->start = icount;
+	p->age = 0;
 	p->continuing = false;
-	p->strikes = 0;
-	if (p->resume && root == p->resume_root)
+	if (a->resume)
 		return 0;	/* the same burst goes on, if RIP is the same too */
-	p->resume = false;
-	p->begun = false;
-	p->native_ns = p->emulated = 0;
-	if (s->hot) {
-		s->hot--;
+	a->begun = false;
+	a->length = 0;
+	if (a->wait > p->break_even)
+		return a->wait;
+	if (a->hot) {
+		a->hot--;
 		return 0;
 	}
 	return p->break_even;
 }
 
+/* A space that did not earn what it cost makes the next ones dearer. */
+static void settle(struct plex86_policy *p, struct plex86_account *a)
+{
+	if (!a->has_space)
+		return;
+	if (a->profit < 0)
+		p->space_scale = 2 * p->space_scale < SCALE_MAX ? 2 * p->space_scale : SCALE_MAX;
+	else if (p->space_scale > SCALE_UNIT)
+		p->space_scale--;
+	set_break_even(p);
+}
+
 void plex86_policy_reborn(struct plex86_policy *p, uint64_t root)
 {
-	struct plex86_worth *s = worth(p, root);
+	struct plex86_account *a = account(p, root);
 
-	s->emulated = 0;
-	s->hot = s->penalty = 0;
+	settle(p, a);
+	memset(a, 0, sizeof(*a));
+	a->root = root;
 }
 
 void plex86_policy_kernel(struct plex86_policy *p, uint64_t icount)
 {
+	struct plex86_account *a = p->now;
 	struct plex86_burst *b;
 	uint64_t length;
 
-	if (!p->begun || p->resume)
+	advance(p, icount);
+	if (!a->begun || a->resume)
 		return;
-	length = p->emulated + (icount - p->start) + p->native_ns * NATIVE_INSNS_PER_NS;
-	if (length > UINT32_MAX / 4)
-		length = UINT32_MAX / 4;
-	b = burst(p, p->root, p->rip);
+	length = a->length < UINT32_MAX / 4 ? a->length : UINT32_MAX / 4;
+	b = burst(p, a->root, a->rip);
 	b->length = b->length ? (3 * (uint64_t)b->length + length) / 4 + 1 : length + 1;
-	p->begun = false;
+	a->begun = false;
 }
 
 /* After how many instructions to go native, in a burst that began as this one did. */
@@ -123,78 +163,79 @@ static uint64_t patience(const struct plex86_policy *p, const struct plex86_burs
 enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint64_t rip,
 				    uint64_t icount, bool has_space, uint64_t *emulate)
 {
-	uint64_t need = p->break_even << p->strikes, age = icount - p->start;
-	struct plex86_worth *s = worth(p, root);
+	struct plex86_account *a = p->now;
+	uint64_t need = 0;
 
-	if (p->resume) {
-		p->resume = false;
-		if (has_space && root == p->resume_root && rip == p->resume_rip)
+	if (a->root != root)
+		a = p->now = account(p, root);
+	advance(p, icount);
+	if (a->resume) {
+		a->resume = false;
+		if (has_space && rip == a->resume_rip)
 			return PLEX86_PLAN_NATIVE;
-		p->begun = false;
-		p->native_ns = p->emulated = 0;
+		a->begun = false;
+		a->length = 0;
 	}
-	if (p->continuing) {
-		/*
-		 * Still in user mode: not a system call ended the slice, but an
-		 * instruction or a page for Bochs.  A program that keeps running
-		 * into those is left to it more and more.
-		 */
-		if (p->bounced && s->penalty < PENALTY_MAX)
-			s->penalty++;
-		p->bounced = false;
-		if (has_space && !p->strikes && !s->penalty)
-			return PLEX86_PLAN_NATIVE;
-	} else {
-		if (!p->begun && age < p->break_even / 2) {
-			p->begun = true;
-			p->root = root;
-			p->rip = rip;
+	if (!p->continuing) {
+		if (!a->begun && p->age < p->break_even / 2) {
+			a->begun = true;
+			a->rip = rip;
 		}
-		if (p->begun)
-			need = patience(p, burst(p, p->root, p->rip));
-		if (!need && !has_space)
-			need = p->break_even;
+		need = a->begun ? patience(p, burst(p, root, a->rip)) : p->break_even;
 	}
-	if (s->penalty && need < p->break_even << s->penalty)
-		need = p->break_even << s->penalty;
-	if (age < need) {
-		*emulate = need - age;
+	need = need > p->age ? need - p->age : 0;
+	if (need < a->wait)
+		need = a->wait;
+	if (!has_space && a->emulated < p->space_worth && need < p->space_worth - a->emulated)
+		need = p->space_worth - a->emulated;
+	if (need) {
+		*emulate = need;
 		return PLEX86_PLAN_EMULATE;
 	}
-	s->hot = HOT_MAX;
-	if (has_space)
-		return PLEX86_PLAN_NATIVE;
-	s->emulated += age;
-	if (s->emulated >= p->space_worth)
-		return PLEX86_PLAN_NATIVE;
-	p->emulated += age;
-	p->start = icount;
-	*emulate = p->space_worth - s->emulated;
-	return PLEX86_PLAN_EMULATE;
+	if (!has_space) {
+		a->has_space = true;
+		a->profit = -(int64_t)(SPACE_ROUND_TRIPS * p->break_even);
+	}
+	a->hot = HOT_MAX;
+	return PLEX86_PLAN_NATIVE;
 }
 
-void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint64_t ran_ns,
-		       uint64_t root, uint64_t rip, uint64_t before, uint64_t after)
+static void book(struct plex86_policy *p, struct plex86_account *a, int64_t earned, int64_t cost)
 {
-	struct plex86_worth *s;
+	int64_t most = CREDIT_MAX * (int64_t)p->break_even;
 
-	p->emulated += before - p->start;
-	p->start = after;
-	p->native_ns += ran_ns > p->round_trip_ns ? ran_ns - p->round_trip_ns : 0;
-	p->continuing = end != PLEX86_SLICE_ASYNC;
-	p->resume = end == PLEX86_SLICE_ASYNC;
-	if (p->resume) {
-		p->resume_root = root;
-		p->resume_rip = rip;
+	a->profit += earned - cost;
+	a->credit += earned - cost;
+	if (a->credit > most)
+		a->credit = most;
+	if (earned > 2 * cost && a->strikes)
+		a->strikes -= a->strikes > 1 ? 2 : 1;
+	if (a->credit >= 0)
 		return;
-	}
-	s = worth(p, root);
-	s->hot = HOT_MAX;
-	p->bounced = ran_ns < (end == PLEX86_SLICE_STUCK ? 8 : 2) * p->round_trip_ns;
-	if (s->penalty && ran_ns >= 8 * p->round_trip_ns)
-		s->penalty--;
-	if (end == PLEX86_SLICE_STEP && ran_ns >= 2 * p->round_trip_ns)
-		p->strikes = 0;
-	else if (p->strikes < STRIKES_MAX)
-		p->strikes++;
+	if (a->strikes < STRIKES_MAX)
+		a->strikes++;
+	a->wait = (uint64_t)-a->credit << a->strikes;
+	a->credit = 0;
+}
+
+void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint64_t own_ns,
+		       uint64_t cost_ns, uint64_t root, uint64_t rip, uint64_t before,
+		       uint64_t after)
+{
+	struct plex86_account *a = p->now;
+	uint64_t earned = own_ns * NATIVE_INSNS_PER_NS;
+
+	if (a->root != root)
+		a = p->now = account(p, root);
+	advance(p, before);
+	p->start = after;
+	p->age = 0;
+	a->length += earned;
+	a->hot = HOT_MAX;
+	p->continuing = end != PLEX86_SLICE_ASYNC;
+	a->resume = end == PLEX86_SLICE_ASYNC;
+	a->resume_rip = rip;
+	/* What a timer ended at once says nothing about the code. */
+	if (end != PLEX86_SLICE_ASYNC || own_ns > cost_ns)
+		book(p, a, (int64_t)earned, (int64_t)((double)cost_ns / p->insn_ns));
 }

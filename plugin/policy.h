@@ -2,13 +2,22 @@
 /*
  * When to go native.  A round trip through an engine costs as much as a few
  * thousand emulated instructions, and most bursts of user code are shorter.
- * So: emulate first and go native when the burst has outlived the round trip
- * (ski rental: never worse than twice the best); but where bursts that began
- * here have been seen before, go by their length: at once if it is worth it, and
- * not before it turns out to be a longer one if it is not.  A new space costs
- * more (a process, its pages), so its guest process must have earned it.
  *
- * Pure arithmetic on what it is told; tests replay traces through it.
+ * - A burst of unknown length is emulated until it has outlived a round trip
+ *   (ski rental: never worse than twice the best).  Where bursts that began at
+ *   the same place have been seen, their length decides.
+ * - A burst that a timer cut short natively goes on natively.
+ * - Each process has an account.  Native time earns what its emulation would
+ *   have cost, each trip costs what it took.  A process in the red is emulated
+ *   until that costs next to nothing in proportion, and the longer the more
+ *   often it happens: so code that keeps running into instructions for Bochs
+ *   ends up there, at Bochs's speed, and is tried again now and then.
+ * - A space costs more (a process of the host, its pages), so a guest process
+ *   must have lived for a while to get one; for how long is learned from what
+ *   earlier spaces earned.
+ *
+ * Pure arithmetic on what it is told; tests replay traces through it.  Amounts
+ * are instructions as Bochs emulates them, unless they say ns.
  */
 #ifndef PLEX86_POLICY_H
 #define PLEX86_POLICY_H
@@ -16,32 +25,42 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PLEX86_POLICY_BURSTS 4096
-#define PLEX86_POLICY_SPACES 256
+#define PLEX86_POLICY_BURSTS 8192
+#define PLEX86_POLICY_PROCESSES 1024
+
+/* A guest process, by the root of its page tables. */
+struct plex86_account {
+	uint64_t root;
+	uint64_t emulated;	/* instructions of it that Bochs has executed */
+	int64_t credit;		/* earned by native code, not yet lost again; bounded */
+	int64_t profit;		/* of its space so far */
+	uint64_t wait;		/* to emulate before native code is tried again */
+	uint8_t strikes;	/* how often it went into the red lately */
+	uint8_t hot;		/* bursts to look at from their beginning */
+	bool has_space;
+
+	/* The burst that is going on, or that was interrupted natively. */
+	bool begun;		/* .rip is known */
+	bool resume;		/* interrupted at .resume_rip */
+	uint64_t rip, resume_rip;
+	uint64_t length;	/* so far; native time converted */
+};
 
 struct plex86_policy {
 	uint64_t round_trip_ns;
+	double insn_ns;		/* time that Bochs takes for an instruction */
 	uint64_t break_even;	/* instructions emulated in round_trip_ns */
 	uint64_t space_worth;	/* instructions that a process must have run to get a space */
+	unsigned int space_scale; /* learned factor of it, in quarters */
 
-	/* The burst that is going on. */
-	uint64_t start;		/* instruction count at its beginning */
-	uint64_t root, rip;	/* where it began */
-	bool begun;		/* root, rip are known */
-	uint64_t native_ns;	/* what of it ran natively */
-	uint64_t emulated;	/* and how many instructions did not, up to .start */
+	struct plex86_account *now;	/* of the process in user mode */
+	uint64_t start;		/* instruction count up to which its account is right */
+	uint64_t age;		/* emulated since user mode was entered or the last slice ended */
 	bool continuing;	/* a slice ended with STEP, and user mode was not left since */
-	bool bounced;		/* and it was a short one */
-
-	/* A native slice that ended asynchronously resumes if nothing else happened. */
-	bool resume;
-	uint64_t resume_root, resume_rip;
-
-	unsigned int strikes;	/* native slices in a row that did not pay */
 
 	/* Mean length of the bursts that began at one place, 0: not seen yet. */
 	struct plex86_burst { uint32_t tag, length; } bursts[PLEX86_POLICY_BURSTS];
-	struct plex86_worth { uint64_t root, emulated; uint8_t hot, penalty; } spaces[PLEX86_POLICY_SPACES];
+	struct plex86_account accounts[PLEX86_POLICY_PROCESSES];
 };
 
 enum plex86_plan { PLEX86_PLAN_EMULATE, PLEX86_PLAN_NATIVE };
@@ -52,11 +71,8 @@ enum plex86_plan { PLEX86_PLAN_EMULATE, PLEX86_PLAN_NATIVE };
  */
 void plex86_policy_init(struct plex86_policy *p, double round_trip_ns, double insn_ns);
 
-/*
- * Emulation was measured to take @sample ns per instruction: adapts the running
- * mean *@insn_ns, and the break-even with it.
- */
-void plex86_policy_speed(struct plex86_policy *p, double *insn_ns, double sample);
+/* Emulation was measured to take @sample ns per instruction: adapts the running mean. */
+void plex86_policy_speed(struct plex86_policy *p, double sample);
 
 /*
  * User mode was entered with page table @root at instruction count @icount.
@@ -85,10 +101,11 @@ enum plex86_slice_end {
 };
 
 /*
- * A native slice that began at instruction count @before ended at @rip after
- * @ran_ns; its ticks have moved the count to @after.
+ * A native slice ended at @rip: @own_ns of native code that cost @cost_ns besides
+ * (round trips, mapping), all of it between instruction counts @before and @after.
  */
-void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint64_t ran_ns,
-		       uint64_t root, uint64_t rip, uint64_t before, uint64_t after);
+void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint64_t own_ns,
+		       uint64_t cost_ns, uint64_t root, uint64_t rip, uint64_t before,
+		       uint64_t after);
 
 #endif /* PLEX86_POLICY_H */

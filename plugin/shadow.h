@@ -73,7 +73,11 @@ struct plex86_shadow {
 	uint32_t dirty;			/* first dirty node */
 	uint32_t mapped;		/* pages mapped natively */
 	bool lived;			/* had pages mapped when it last ran */
+	bool populated;			/* plex86_shadow_populate() was called */
 	uint64_t used;			/* for LRU */
+	uint64_t trip_ns;		/* what a run takes besides guest code */
+	uint64_t trip_least;		/* of .trip_runs short ones; will be .trip_ns */
+	unsigned int trip_runs;
 	struct plex86_traps traps;
 	uint16_t filter;		/* findings that forbid execution here; only grows ... */
 	bool tsc_traps;			/* ... but for this: the engine traps RDTSC here */
@@ -103,6 +107,7 @@ struct plex86_world {
 	uint32_t nspaces, maxspaces;
 	uint64_t clock;			/* of uses, for LRU */
 	uint32_t epoch;			/* advances every few milliseconds of guest time */
+	uint32_t populate;		/* pages mapped before a space first runs, at the most */
 	bool strict;
 	struct plex86_shadow_stats stats;
 };
@@ -148,6 +153,12 @@ void plex86_node_drop(struct plex86_world *w, uint32_t node);
  * the guest's tables do not lead to a page table that user code may use.
  */
 struct plex86_node *plex86_tree_leaf(struct plex86_shadow *s, plex86_gva_t la, bool make);
+
+/*
+ * Calls @visit for each leaf node that the guest's tables have for user code, in
+ * ascending order, and makes the nodes for it, until it returns false.
+ */
+void plex86_tree_each_leaf(struct plex86_shadow *s, bool (*visit)(struct plex86_node *leaf));
 
 /* True if the entry that led to child @index of @up still says the same. */
 bool plex86_child_is_current(struct plex86_node *up, unsigned int index);
@@ -212,6 +223,12 @@ enum plex86_fault_result {
 	PLEX86_FAULT_GUEST,	/* Bochs must execute the instruction */
 	PLEX86_FAULT_STUCK,	/* so must it, and this page will trap again */
 };
+
+/*
+ * Maps what the process has used lately, by the A bits of its tables, before a
+ * space runs for the first time: cheaper than a fault for each neighbourhood.
+ */
+void plex86_shadow_populate(struct plex86_shadow *s);
 
 enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva_t addr,
 					     plex86_gva_t rip, uint32_t access);

@@ -10,6 +10,9 @@
 /* Longest instruction (SDM vol. 2, 2.3.11): a fetch can fault this far behind RIP. */
 #define MAX_INSN 15
 
+/* Engine operations that populating a space may take. */
+#define POPULATE_OPS	256
+
 /* Pages mapped along with the one that was asked for; half of a 128-byte table line. */
 #define NEIGHBOURS 16
 
@@ -52,6 +55,23 @@ static void map_around(struct plex86_node *n, unsigned int index, bool code)
 	for (i = first; i < first + span; i++)
 		if (i != index)
 			map_neighbour(n, i, code);
+}
+
+static bool map_used(struct plex86_node *n)
+{
+	struct plex86_shadow *s = n->shadow;
+	unsigned int i;
+
+	for (i = 0; i < n->entries && s->nops < POPULATE_OPS; i++)
+		map_neighbour(n, i, true);
+	return !s->broken && s->nops < POPULATE_OPS && s->mapped < s->world->populate;
+}
+
+void plex86_shadow_populate(struct plex86_shadow *s)
+{
+	s->populated = true;
+	if (s->world->populate)
+		plex86_tree_each_leaf(s, map_used);
 }
 
 enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva_t addr,

@@ -271,6 +271,7 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 	unsigned int index;
 	uint64_t page = la.la & PLEX86_PAGE_MASK;
 	const uint8_t *code;
+	uint16_t found, rest;
 
 	if (!n)
 		return false;
@@ -279,10 +280,14 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 	code = plex86_ram_host(s->world->ram, v.frame, PLEX86_PAGE_SIZE);
 	if (!(v.allowed & PLEX86_PROT_EXEC) || !code)
 		return false;
-	if (plex86_filter_scan(code, PLEX86_PAGE_SIZE) & s->filter & PLEX86_FOUND_TSC)
-		trap_tsc(s);
-	if ((plex86_filter_scan(code, PLEX86_PAGE_SIZE) & s->filter) &&
-	    !plex86_traps_grant(s, page, code))
+	found = plex86_filter_scan(code, PLEX86_PAGE_SIZE) & s->filter;
+	/* All of the rest, or trapping RDTSC would only make trips dearer. */
+	rest = s->world->ops->trap_tsc ? found & ~PLEX86_FOUND_TSC : found;
+	if (rest && !plex86_traps_possible(s, code, rest))
+		return false;
+	if (found != rest && !trap_tsc(s))
+		rest = found;
+	if (rest && !plex86_traps_grant(s, page, code, rest))
 		return false;
 	if (!plex86_map(n, index, v.frame, PLEX86_PROT_READ | PLEX86_PROT_EXEC)) {
 		plex86_traps_drop(&s->traps, page);

@@ -270,6 +270,46 @@ struct plex86_node *plex86_tree_leaf(struct plex86_shadow *s, plex86_gva_t la, b
 	return n;
 }
 
+/* Only the lower half of the root of long mode is user space. */
+static unsigned int user_entries(const struct plex86_node *n)
+{
+	bool upper = n->shadow->paging.mode == PLEX86_PAGING_LONG &&
+		     n->level == plex86_paging_levels(&n->shadow->paging);
+
+	return upper ? n->entries / 2 : n->entries;
+}
+
+static bool each_leaf(struct plex86_node *n, bool (*visit)(struct plex86_node *leaf))
+{
+	struct plex86_shadow *s = n->shadow;
+	unsigned int i;
+
+	if (n->level == 1)
+		return visit(n);
+	for (i = 0; i < user_entries(n); i++) {
+		uint64_t e = n->child[i] == PLEX86_NONE ? entry_of(n, i) : 0;
+		struct plex86_node *child;
+
+		if (n->child[i] != PLEX86_NONE)
+			child = s->world->nodes[n->child[i]];
+		else if (plex86_entry_usable(&s->paging, n->level, e))
+			child = make_child(n, i, e);
+		else
+			continue;
+		if (!child || !each_leaf(child, visit))
+			return false;
+	}
+	return true;
+}
+
+void plex86_tree_each_leaf(struct plex86_shadow *s, bool (*visit)(struct plex86_node *leaf))
+{
+	struct plex86_node *root = s->root != PLEX86_NONE ? s->world->nodes[s->root] : make_root(s);
+
+	if (root)
+		each_leaf(root, visit);
+}
+
 struct plex86_view plex86_leaf_view(struct plex86_node *n, unsigned int index)
 {
 	const struct plex86_paging *p = &n->shadow->paging;

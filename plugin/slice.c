@@ -23,6 +23,15 @@
 #define INSN_NS_MIN 0.2
 #define INSN_NS_MAX 20.0
 
+/* What a slice costs besides the engine's trip: state out and in, bookkeeping. */
+#define SLICE_NS 1500
+
+/* What caches that the switch has emptied take of a run: nothing that emulation would. */
+#define COLD_NS 1000
+
+/* Short runs after which the least of them counts. */
+#define TRIP_WINDOW 64
+
 /* How long a burst stays with Bochs after a state that can't be entered. */
 #define REFUSED_TICKS 20000u
 
@@ -66,47 +75,63 @@ static void sample_speed(struct plex86_core *core, uint64_t icount)
 	if (core->sample_ns && insns > 1000) {
 		ns = (double)(now - core->sample_ns) / insns;
 		if (ns > INSN_NS_MIN && ns < INSN_NS_MAX)
-			plex86_policy_speed(&core->policy, &core->insn_ns, ns);
+			plex86_policy_speed(&core->policy, ns);
 	}
 	core->sample_ns = now;
 	core->sample_icount = icount;
 }
 
-static bool have_space(struct plex86_core *core, uint64_t cr3)
+/* The root alone is enough for a guess; the slice looks at the whole key. */
+static bool is_root(const struct plex86_shadow *s, uint64_t cr3)
 {
-	/* The root alone is enough for a guess; the slice looks at the whole key. */
-	return core->last && core->last->lived &&
-	       ((core->last->paging.root ^ cr3) & PLEX86_PTE_ADDR) == 0;
+	return ((s->paging.root ^ cr3) & PLEX86_PTE_ADDR) == 0;
 }
 
 static bool any_space(struct plex86_core *core, uint64_t cr3)
 {
 	uint32_t i;
 
-	if (have_space(core, cr3))
+	if (core->last && core->last->lived && is_root(core->last, cr3))
 		return true;
 	for (i = 0; i < core->world.nspaces; i++)
-		if (core->world.spaces[i]->lived &&
-		    ((core->world.spaces[i]->paging.root ^ cr3) & PLEX86_PTE_ADDR) == 0)
+		if (core->world.spaces[i]->lived && is_root(core->world.spaces[i], cr3))
 			return true;
 	return false;
 }
 
-bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint64_t icount,
-		      uint64_t *emulate)
+/* The page at hand is for Bochs: ask again when it has been left. */
+static void leave_page(struct plex86_core *core, struct plex86_wait *wait)
 {
+	core->emulating = PLEX86_BY_FILTER;
+	wait->ticks = core->policy.break_even;
+	wait->leave_page = true;
+}
+
+bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint64_t icount,
+		      struct plex86_wait *wait)
+{
+	struct plex86_shadow *s = core->last;
+
 	plex86_core_account(core, icount);
 	core->stats.asked++;
 	if (core->stats_requested) {
 		core->stats_requested = 0;
 		plex86_core_report(core);
 	}
+	wait->leave_page = false;
 	if (plex86_policy_plan(&core->policy, cr3, rip, icount, core->ops && any_space(core, cr3),
-			       emulate) == PLEX86_PLAN_NATIVE)
-		return true;
-	core->emulating = PLEX86_BY_POLICY;
-	sample_speed(core, icount);
-	return false;
+			       &wait->ticks) == PLEX86_PLAN_EMULATE) {
+		core->emulating = PLEX86_BY_POLICY;
+		sample_speed(core, icount);
+		return false;
+	}
+	/* Still in the page that stopped the last slice?  Saves the export. */
+	if (core->stuck && s && is_root(s, cr3) &&
+	    ((rip ^ core->stuck_rip) & PLEX86_PAGE_MASK) == 0) {
+		leave_page(core, wait);
+		return false;
+	}
+	return true;
 }
 
 /* Each reason goes to the log once; an engine's own reasons are static strings. */
@@ -143,9 +168,14 @@ static enum plex86_verdict refuse(struct plex86_core *core, struct plex86_slice 
 			 plex86_refusal_name(r), detail ? ": " : "", detail ? detail : "");
 		core->host->log(PLEX86_LOG_INFO, line);
 	}
-	slice->emulate = REFUSED_TICKS;
+	slice->wait.ticks = REFUSED_TICKS;
 	return PLEX86_EMULATE;
 }
+
+/* What a slice's runs took: the guest's own time, warm, and the rest. */
+struct ran {
+	uint64_t own_ns, cost_ns;
+};
 
 /* The space to run in.  NULL: not to be had. */
 static struct plex86_shadow *prepare(struct plex86_core *core, const struct plex86_paging *paging)
@@ -187,6 +217,12 @@ static plex86_gva_t linear_rip(const struct plex86_cpu *cpu)
 	return (plex86_gva_t){ la };
 }
 
+static void stuck_in(struct plex86_core *core, const struct plex86_cpu *cpu)
+{
+	core->stuck = true;
+	core->stuck_rip = cpu->rip;
+}
+
 /* The page that code is in: natively, natively with traps, or not. */
 static bool may_execute(struct plex86_core *core, struct plex86_shadow *s, plex86_gva_t rip)
 {
@@ -199,25 +235,50 @@ static bool may_execute(struct plex86_core *core, struct plex86_shadow *s, plex8
 	       plex86_map_trapped(s, rip);
 }
 
-static void charge(struct plex86_core *core, struct plex86_slice *slice,
-		   const struct plex86_exit *exit, uint64_t budget_ns)
+/* How much dearer a trip to this space is than to one without traps. */
+static uint64_t extra_ns(const struct plex86_caps *caps, const struct plex86_shadow *s)
 {
-	/* What the round trip itself takes is not the guest's time ... */
-	uint64_t ran_ns = exit->ran_ns, trip = core->caps->round_trip_ns;
-	uint64_t own = ran_ns > trip ? ran_ns - trip : 0;
-	uint64_t total;
+	return (s->traps.npages ? caps->traps_extra_ns : 0) +
+	       (s->tsc_traps ? caps->tsc_extra_ns : 0);
+}
 
-	/* ... but a deadline that has passed has passed, or it would never be reached. */
+/*
+ * What of a run's time is the engine's own, in this space: the least of the last
+ * short runs, so that neither a cold cache nor code that really ran counts.
+ */
+static void learn_trip(const struct plex86_caps *caps, struct plex86_shadow *s, uint64_t ran_ns)
+{
+	if (ran_ns > 4 * (caps->trip_ran_ns + extra_ns(caps, s)))
+		return;
+	if (!s->trip_runs || ran_ns < s->trip_least)
+		s->trip_least = ran_ns;
+	if (ran_ns < s->trip_ns || ++s->trip_runs == TRIP_WINDOW) {
+		s->trip_ns = s->trip_least;
+		s->trip_runs = 0;
+	}
+}
+
+/* Charges the guest for what ran, and the slice for what that took. */
+static void charge(struct plex86_core *core, struct plex86_slice *slice, struct plex86_shadow *s,
+		   const struct plex86_exit *exit, uint64_t budget_ns, struct ran *ran)
+{
+	uint64_t total, own;
+
+	learn_trip(core->caps, s, exit->ran_ns);
+	own = exit->ran_ns > s->trip_ns ? exit->ran_ns - s->trip_ns : 0;
+	ran->own_ns += own > COLD_NS ? own - COLD_NS : 0;
+	ran->cost_ns += core->caps->round_trip_ns + extra_ns(core->caps, s) + SLICE_NS;
+	/* A deadline that has passed has passed, or it would never be reached. */
 	if (exit->reason == PLEX86_EXIT_DEADLINE && own < budget_ns)
 		own = budget_ns;
 	total = (uint64_t)slice->ticks + plex86_clock_charge(&core->clock, own);
 	slice->ticks = total > UINT32_MAX ? UINT32_MAX : (uint32_t)total;
-	core->stats.native_ns += ran_ns;
+	core->stats.native_ns += exit->ran_ns;
 }
 
 static enum plex86_verdict end(struct plex86_core *core, struct plex86_slice *slice,
 			       const struct plex86_cpu *cpu, enum plex86_slice_end how,
-			       uint64_t ran_ns)
+			       const struct ran *ran)
 {
 	uint64_t icount = slice->icount + slice->ticks;
 
@@ -225,8 +286,8 @@ static enum plex86_verdict end(struct plex86_core *core, struct plex86_slice *sl
 	core->accounted = icount;
 	core->sample_ns = 0;
 	core->emulating = PLEX86_BY_TRAP;
-	plex86_policy_ran(&core->policy, how, ran_ns, slice->cr3, cpu->rip, slice->icount,
-			  icount);
+	plex86_policy_ran(&core->policy, how, ran->own_ns, ran->cost_ns, slice->cr3, cpu->rip,
+			  slice->icount, icount);
 	if (how == PLEX86_SLICE_ASYNC)
 		return PLEX86_RAN;
 	core->stats.steps++;
@@ -241,13 +302,16 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 	struct plex86_exit exit;
 	struct plex86_shadow *s;
 	enum plex86_refusal r;
-	uint64_t ran_ns = 0, budget, budget_ns;
+	uint64_t budget, budget_ns;
+	struct ran ran = { 0, 0 };
 	unsigned int faults;
 	uint32_t flags;
 	int err;
 
 	slice->ticks = 0;
 	slice->changed = false;
+	slice->wait.leave_page = false;
+	core->stuck = false;
 	if (!core->ops)
 		return refuse(core, slice, PLEX86_REFUSE_ENGINE, "engine=none");
 
@@ -272,15 +336,17 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 	plex86_shadow_sync(s, &paging);
 	if (s->lived && !s->mapped) {
 		/* All is gone: the guest has a new process in the old one's page tables. */
-		s->lived = false;
+		s->lived = s->populated = false;
 		plex86_policy_reborn(&core->policy, slice->cr3);
 		core->emulating = PLEX86_BY_POLICY;
-		slice->emulate = core->policy.break_even;
+		slice->wait.ticks = core->policy.break_even;
 		return PLEX86_EMULATE;
 	}
+	if (!s->populated)
+		plex86_shadow_populate(s);
 	if (!may_execute(core, s, linear_rip(cpu))) {
-		core->emulating = PLEX86_BY_FILTER;
-		slice->emulate = core->policy.break_even;
+		stuck_in(core, cpu);
+		leave_page(core, &slice->wait);
 		return PLEX86_EMULATE;
 	}
 
@@ -289,7 +355,7 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		err = plex86_space_flush(s);
 		if (err) {
 			lose(core, s, strerror(-err));
-			return slice->changed ? end(core, slice, cpu, PLEX86_SLICE_ASYNC, ran_ns) :
+			return slice->changed ? end(core, slice, cpu, PLEX86_SLICE_ASYNC, &ran) :
 			       refuse(core, slice, PLEX86_REFUSE_ENGINE, "the space was lost");
 		}
 		budget = slice->ticks_left > slice->ticks ? slice->ticks_left - slice->ticks : 1;
@@ -299,13 +365,13 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		err = core->ops->run(s->engine, cpu, vec, flags, budget_ns, &exit);
 		if (err) {
 			lose(core, s, strerror(-err));
-			return slice->changed ? end(core, slice, cpu, PLEX86_SLICE_ASYNC, ran_ns) :
+			return slice->changed ? end(core, slice, cpu, PLEX86_SLICE_ASYNC, &ran) :
 			       refuse(core, slice, PLEX86_REFUSE_ENGINE, "the space was lost");
 		}
 		core->stats.exits[exit.reason & 7]++;
 		if (exit.reason == PLEX86_EXIT_REFUSED) {
 			if (slice->changed)
-				return end(core, slice, cpu, PLEX86_SLICE_STUCK, ran_ns);
+				return end(core, slice, cpu, PLEX86_SLICE_STUCK, &ran);
 			return refuse(core, slice, PLEX86_REFUSE_ENGINE, exit.why);
 		}
 		core->stats.slices++;
@@ -313,8 +379,7 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		core->last = s;
 		s->lived = s->mapped;
 		slice->vec_same = true;
-		ran_ns += exit.ran_ns;
-		charge(core, slice, &exit, budget_ns);
+		charge(core, slice, s, &exit, budget_ns, &ran);
 
 		/* 4. What ended it decides what Bochs does next. */
 		switch (exit.reason) {
@@ -324,29 +389,31 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 			case PLEX86_FAULT_MAPPED:
 				core->stats.faults_mapped++;
 				if (slice->ticks >= slice->ticks_left || faults >= MAX_FAULTS)
-					return end(core, slice, cpu, PLEX86_SLICE_ASYNC, ran_ns);
+					return end(core, slice, cpu, PLEX86_SLICE_ASYNC, &ran);
 				continue;
 			case PLEX86_FAULT_GUEST:
 				core->stats.faults_guest++;
-				return end(core, slice, cpu, PLEX86_SLICE_STEP, ran_ns);
+				return end(core, slice, cpu, PLEX86_SLICE_STEP, &ran);
 			case PLEX86_FAULT_STUCK:
 				core->stats.faults_stuck++;
 				if (plex86_code_check(s, (plex86_gva_t){ exit.addr }) ==
 				    PLEX86_CODE_REFUSED &&
 				    may_execute(core, s, (plex86_gva_t){ exit.addr }))
 					continue;
-				return end(core, slice, cpu, PLEX86_SLICE_STUCK, ran_ns);
+				if (((exit.addr ^ linear_rip(cpu).la) & PLEX86_PAGE_MASK) == 0)
+					stuck_in(core, cpu);
+				return end(core, slice, cpu, PLEX86_SLICE_STUCK, &ran);
 			}
 			break;
 		case PLEX86_EXIT_TRAP:
 			/* A trap, not a fault: RIP is behind the instruction already. */
 			slice->single_step = exit.vector == 1;
-			return end(core, slice, cpu, PLEX86_SLICE_STEP, ran_ns);
+			return end(core, slice, cpu, PLEX86_SLICE_STEP, &ran);
 		case PLEX86_EXIT_LOST:
 			lose(core, s, exit.why);
-			return end(core, slice, cpu, PLEX86_SLICE_ASYNC, ran_ns);
+			return end(core, slice, cpu, PLEX86_SLICE_ASYNC, &ran);
 		default:
-			return end(core, slice, cpu, PLEX86_SLICE_ASYNC, ran_ns);
+			return end(core, slice, cpu, PLEX86_SLICE_ASYNC, &ran);
 		}
 	}
 }

@@ -118,6 +118,7 @@ struct plex86_shadow *plex86_space_make(struct plex86_world *w, const struct ple
 	s->paging = *paging;
 	s->root = s->dirty = PLEX86_NONE;
 	s->used = ++w->clock;
+	s->trip_ns = w->caps->trip_ran_ns;
 	w->spaces[w->nspaces++] = s;
 	w->stats.spaces_created++;
 	return s;

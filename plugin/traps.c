@@ -67,19 +67,30 @@ unsigned int plex86_traps_list(const struct plex86_traps *t, plex86_gva_t out[PL
 	return n;
 }
 
-bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code)
+/* In long mode the space may run 64-bit code later: REX bytes count as prefixes. */
+static int locate(const struct plex86_shadow *s, const uint8_t *code, uint16_t found, uint16_t *at)
+{
+	unsigned int max = s->world->caps->max_traps;
+
+	return max ? plex86_filter_locate(code, found, s->paging.mode == PLEX86_PAGING_LONG, at, max) : 0;
+}
+
+bool plex86_traps_possible(const struct plex86_shadow *s, const uint8_t *code, uint16_t found)
+{
+	uint16_t at[PLEX86_MAX_TRAPS];
+
+	return locate(s, code, found, at) > 0;
+}
+
+bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, uint16_t found)
 {
 	struct plex86_traps *t = &s->traps;
 	struct plex86_trap_page *p;
 	plex86_gva_t used[PLEX86_MAX_TRAPS];
 	uint16_t at[PLEX86_MAX_TRAPS];
 	unsigned int max = s->world->caps->max_traps;
-	int n, i;
+	int n = locate(s, code, found, at), i;
 
-	if (!max)
-		return false;
-	/* In long mode the space may run 64-bit code later: REX bytes count as prefixes. */
-	n = plex86_filter_locate(code, s->filter, s->paging.mode == PLEX86_PAGING_LONG, at, max);
 	if (n <= 0)
 		return false;
 	/* The page that has had its traps longest gives them up, and with them its mapping. */

@@ -34,11 +34,14 @@ struct plex86_shadow;
 /* Bochs will execute @insns in the page of @la; true if that makes it worth traps. */
 bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns, uint64_t worth);
 
+/* Could the findings @found in a page whose bytes are @code be dealt with by traps? */
+bool plex86_traps_possible(const struct plex86_shadow *s, const uint8_t *code, uint16_t found);
+
 /*
- * Makes the page at @la, whose bytes are @code, safe to execute in @s by traps.
- * Takes those of other pages away if need be.  False if it needs too many.
+ * Makes the page at @la, whose bytes are @code, safe to execute in @s by traps on
+ * @found.  Takes those of other pages away if need be.  False if it needs too many.
  */
-bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code);
+bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, uint16_t found);
 
 /* The page at @la has its traps (and @code has not changed since: it is watched). */
 bool plex86_traps_cover(const struct plex86_traps *t, uint64_t la);

@@ -9,6 +9,10 @@
  * of Bochs's.  That also lets the timer stay armed between short runs: an early
  * signal only re-arms it for the deadline in force, which is cheaper than two
  * timer_settime() for each of them.
+ *
+ * The budget is CPU time of the child.  The timer counts real time, as timers of
+ * CPU time are coarse; what others took of it is added when it fires.  So on a
+ * busy host the guest gets its time slices whole, and less often.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,6 +31,12 @@
 #define NEVER	UINT64_MAX
 
 /*
+ * Host time in which a child has certainly had the CPU, once its tracer waits:
+ * nearer deadlines could be looked at for ever, and it would never run.
+ */
+#define LATENCY_NS 50000
+
+/*
  * The engine that this thread is in run() of.  Not found through the signal's
  * value, so that a late signal can't name an engine that is gone.  Static TLS:
  * the handler must not be the one to allocate it.
@@ -35,6 +45,15 @@ static _Thread_local struct plex86_engine *volatile in_run
 	__attribute__((tls_model("initial-exec")));
 
 static pthread_mutex_t choose_signal = PTHREAD_MUTEX_INITIALIZER;
+
+uint64_t process_cpu_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	if (clock_gettime(clock, &t))
+		return UINT64_MAX / 2;	/* it is gone, and has had its time */
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 uint64_t process_now(void)
 {
@@ -59,7 +78,7 @@ static void on_signal(int signo)
 {
 	struct plex86_engine *e = in_run;
 	int saved = errno;
-	uint64_t now;
+	uint64_t now, used;
 
 	(void)signo;
 	if (!e)
@@ -67,9 +86,14 @@ static void on_signal(int signo)
 	now = process_now();
 	if (e->armed && e->armed <= now)
 		e->armed = 0;
-	if (e->deadline <= now)
-		e->expired = 1;
-	else if (e->deadline != NEVER && !e->armed)
+	if (e->deadline <= now) {
+		used = process_cpu_ns(e->clock) - e->cpu_start;
+		if (used + LATENCY_NS >= e->budget)
+			e->expired = 1;
+		else
+			e->deadline = now + e->budget - used;
+	}
+	if (!e->expired && e->deadline != NEVER && !e->armed)
 		arm(e, e->deadline);
 	if (e->running && (e->expired || deadline_kicked(e)))
 		ptrace(PTRACE_INTERRUPT, e->running, 0, 0);
@@ -136,14 +160,18 @@ void deadline_close(struct plex86_engine *e)
 	e->signo = 0;
 }
 
-void deadline_begin(struct plex86_engine *e, pid_t pid, uint64_t budget_ns)
+void deadline_begin(struct plex86_engine *e, const struct plex86_space *s, uint64_t cpu_start,
+		    uint64_t budget_ns)
 {
 	uint64_t now = process_now();
 	sigset_t set;
 
 	e->expired = 0;
+	e->clock = s->clock;
+	e->cpu_start = cpu_start;
+	e->budget = budget_ns;
 	e->deadline = budget_ns > NEVER - 1 - now ? NEVER : now + budget_ns;
-	__atomic_store_n(&e->running, pid, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&e->running, s->pid, __ATOMIC_SEQ_CST);
 	in_run = e;
 	sigemptyset(&set);
 	sigaddset(&set, e->signo);

@@ -15,6 +15,8 @@
 
 #include "process.h"
 
+#define MEASURE_TRIES 4
+
 void process_why(char why[PLEX86_WHY_LEN], const char *fmt, ...)
 {
 	va_list ap;
@@ -86,7 +88,7 @@ static int process_open(const struct plex86_engine_config *config,
 			struct plex86_engine **engine, char why[PLEX86_WHY_LEN])
 {
 	struct plex86_engine *e;
-	int err;
+	int err, tries;
 
 	if (!engine)
 		return -EINVAL;
@@ -115,8 +117,13 @@ static int process_open(const struct plex86_engine_config *config,
 		err = deadline_open(e, why);
 	if (!err)
 		err = zygote_start(e, why);
-	if (!err)
+	/* Somebody may kill the very process that is being measured. */
+	for (tries = 0; !err; tries++) {
 		err = measure_host(e, why);
+		if (err != -ESRCH || tries == MEASURE_TRIES)
+			break;
+		err = 0;
+	}
 	if (err)
 		goto close_engine;
 	*engine = e;

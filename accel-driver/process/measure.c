@@ -141,15 +141,16 @@ static void flat_cpu(struct plex86_cpu *cpu)
 }
 
 /* Best of several: what the machine can do, not what else it was doing. */
-static int measure_trips(struct plex86_space *s)
+static int measure_trips(struct plex86_space *s, uint64_t *trip_ns, uint64_t *ran_ns)
 {
 	struct plex86_cpu cpu;
 	struct plex86_vec vec;
 	struct plex86_exit exit;
-	uint64_t start, took, best = UINT64_MAX;
+	uint64_t start, took;
 	unsigned int i;
 	int err;
 
+	*trip_ns = *ran_ns = UINT64_MAX;
 	plex86_vec_init(&vec);
 	for (i = 0; i < TRIPS; i++) {
 		flat_cpu(&cpu);
@@ -161,11 +162,37 @@ static int measure_trips(struct plex86_space *s)
 			return err;
 		if (exit.reason != PLEX86_EXIT_PAGE)
 			return -EIO;
-		if (took < best)
-			best = took;
+		if (took < *trip_ns)
+			*trip_ns = took;
+		if (exit.ran_ns < *ran_ns)
+			*ran_ns = exit.ran_ns;
 	}
-	s->engine->caps.round_trip_ns = best;
 	return 0;
+}
+
+/* Round trips as they are, with breakpoints, and with the time stamp counter trapped. */
+static int measure_runs(struct plex86_space *s)
+{
+	static const plex86_gva_t elsewhere = { NOWHERE + PLEX86_PAGE_SIZE };
+	struct plex86_caps *caps = &s->engine->caps;
+	uint64_t with = 0, ran;
+	int err;
+
+	err = measure_trips(s, &caps->round_trip_ns, &caps->trip_ran_ns);
+	caps->max_traps = traps_supported(s->pid);
+	if (!err && caps->max_traps) {
+		err = space_set_traps(s, &elsewhere, 1);
+		if (!err)
+			err = measure_trips(s, &with, &ran);
+		if (!err)
+			err = space_set_traps(s, NULL, 0);
+		caps->traps_extra_ns = with > caps->round_trip_ns ? with - caps->round_trip_ns : 0;
+	}
+	if (!err && !space_trap_tsc(s, true)) {
+		err = measure_trips(s, &with, &ran);
+		caps->tsc_extra_ns = with > caps->round_trip_ns ? with - caps->round_trip_ns : 0;
+	}
+	return err;
 }
 
 static int measure_maps(struct plex86_space *s)
@@ -232,10 +259,9 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	if (!err)
 		err = probe_low(s);
 	if (!err)
-		err = measure_trips(s);
+		err = measure_runs(s);
 	if (!err)
 		err = measure_maps(s);
-	e->caps.max_traps = traps_supported(s->pid);
 	if (err)
 		process_why(why, "a container process doesn't work as expected: %s",
 			    strerror(-err));

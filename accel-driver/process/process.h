@@ -70,6 +70,8 @@ struct plex86_space {
 	struct plex86_engine *engine;
 	struct plex86_space *next, **link;
 	pid_t pid;
+	clockid_t clock;		/* its CPU time */
+	uint64_t cpu_ns;		/* as it was at the last stop of run() */
 	bool dead;			/* known to be gone, or not to be trusted */
 	int cpu;			/* where it was last told to run, or -1 */
 	int error;			/* of a deferred operation, for the next run() */
@@ -128,6 +130,8 @@ struct plex86_engine {
 	volatile pid_t running;		/* child to interrupt, or 0 */
 	volatile sig_atomic_t expired;
 	volatile uint64_t deadline;	/* CLOCK_MONOTONIC ns, UINT64_MAX: none */
+	clockid_t clock;		/* of the child that runs */
+	uint64_t cpu_start, budget;	/* its CPU time, ns */
 	volatile uint64_t armed;	/* when the timer fires, 0: it is not armed */
 	int kicked;			/* atomic */
 };
@@ -255,12 +259,15 @@ enum stop_kind decode_stop(struct plex86_space *s, struct stop *stop, bool code6
 
 int deadline_open(struct plex86_engine *e, char why[PLEX86_WHY_LEN]);
 void deadline_close(struct plex86_engine *e);
-void deadline_begin(struct plex86_engine *e, pid_t pid, uint64_t budget_ns);
+/* From now on @s may run until its CPU time, which was @cpu_start, has grown by @budget_ns. */
+void deadline_begin(struct plex86_engine *e, const struct plex86_space *s, uint64_t cpu_start,
+		    uint64_t budget_ns);
 void deadline_end(struct plex86_engine *e);
 void deadline_kick(struct plex86_engine *e);
 bool deadline_kicked(const struct plex86_engine *e);
 void deadline_unkick(struct plex86_engine *e);
 uint64_t process_now(void);		/* CLOCK_MONOTONIC, ns */
+uint64_t process_cpu_ns(clockid_t clock); /* CPU time, ns */
 
 /* ---- measure.c: what only trying can tell */
 

@@ -290,7 +290,7 @@ int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_ve
 {
 	struct slice sl = { .s = s, .cpu = cpu, .vec = vec, .exit = exit };
 	struct plex86_engine *e;
-	uint64_t start;
+	uint64_t start, before;
 	int err;
 
 	if (!s || !cpu || !vec || !exit || flags & ~PLEX86_RUN_VEC_SAME || cpu->reserved)
@@ -306,6 +306,8 @@ int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_ve
 	err = space_flush(s);
 	if (err)
 		return err;
+	/* Unless the stub has run since, it has used no more than at the last stop. */
+	before = s->regs_known ? s->cpu_ns : process_cpu_ns(s->clock);
 	err = enter(&sl, flags);
 	if (err > 0)
 		goto refused;
@@ -313,7 +315,7 @@ int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_ve
 		goto failed;
 	follow_cpu(s);
 
-	deadline_begin(e, s->pid, budget_ns);
+	deadline_begin(e, s, before, budget_ns);
 	start = process_now();
 	if (deadline_kicked(e)) {
 		exit->reason = PLEX86_EXIT_KICK;
@@ -321,7 +323,8 @@ int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_ve
 		exit->reason = PLEX86_EXIT_DEADLINE;
 	} else {
 		err = run_child(&sl);
-		exit->ran_ns = process_now() - start;
+		s->cpu_ns = process_cpu_ns(s->clock);
+		exit->ran_ns = s->dead ? process_now() - start : s->cpu_ns - before;
 		e->last_run = err ? NULL : s;
 	}
 	deadline_end(e);

@@ -55,6 +55,11 @@ int space_create(struct plex86_engine *e, struct plex86_space **space)
 	}
 	if (err)
 		goto free_space;
+	err = -clock_getcpuclockid(s->pid, &s->clock);
+	if (err) {
+		process_bury(e, s->pid);
+		goto free_space;
+	}
 	s->next = e->spaces;
 	s->link = &e->spaces;
 	if (s->next)

@@ -54,6 +54,9 @@ struct plex86_caps {
 	uint64_t va_limit;	/* first linear address that can't be mapped, user half */
 	uint64_t max_maps;	/* mappings (runs) per space, 0: no limit known */
 	uint64_t round_trip_ns;	/* run() to the first trap and back, measured at open() */
+	uint64_t trip_ran_ns;	/* of that, what .ran_ns of the exit includes */
+	uint64_t traps_extra_ns;/* how much longer it takes with set_traps() in force */
+	uint64_t tsc_extra_ns;	/* and with trap_tsc(); both measured or 0 */
 	uint64_t map_page_ns;	/* apply() of one page in a full batch, measured or 0 */
 	uint32_t max_traps;	/* addresses that set_traps() takes; at most PLEX86_MAX_TRAPS */
 	uint32_t reserved;	/* zero */
@@ -108,7 +111,8 @@ struct plex86_exit {
 	uint32_t error_code;	/* as pushed by the CPU, if CAP_ERRORCODE */
 	uint32_t access;	/* PAGE: PLEX86_ACCESS_* */
 	uint64_t addr;		/* PAGE: linear address (CR2) */
-	uint64_t ran_ns;	/* host time between entry and trap, CLOCK_MONOTONIC ns */
+	uint64_t ran_ns;	/* host time between entry and trap, ns; what the engine's own
+				 * switch takes of it is the same for each run of a space */
 	const char *why;	/* REFUSED, LOST: static string, one phrase */
 };
 

@@ -314,7 +314,7 @@ static void execute(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t bud
 	}
 out:
 	engine.kicked = false;
-	x->ran_ns += engine.caps.round_trip_ns;
+	x->ran_ns += engine.caps.trip_ran_ns;
 }
 
 static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec *vec,

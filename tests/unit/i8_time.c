@@ -47,7 +47,7 @@ static void begin(uint64_t ips, uint64_t round_trip)
 		tables_map(&t, LA + i * PAGE * 16, frame_alloc(), P_USER);
 	vm.bare = true;
 	vm.tables = &t;
-	engine.caps.round_trip_ns = round_trip;
+	engine.caps.round_trip_ns = engine.caps.trip_ran_ns = round_trip;
 	vm_core_config(&config);
 	config.ips = ips;
 	if (plex86_core_open(&config, &bochs_host_ops, &vm.core, why))
@@ -84,6 +84,9 @@ static void one_run(void)
 	is(vm.slice.ticks, 1, "less than a round trip: one tick");
 	slice(5000, (struct report){ PLEX86_EXIT_TRAP, 0, 0 }, none);
 	is(vm.slice.ticks, 1, "no time at all: one tick");
+	end("one run");
+
+	begin(1000000000, 2000);
 	is(slice(5000, (struct report){ PLEX86_EXIT_DEADLINE, 5100, 0 }, none), PLEX86_RAN, "a deadline");
 	is(vm.slice.ticks, 5000, "a deadline that has passed has passed");
 	slice(5000, (struct report){ PLEX86_EXIT_DEADLINE, 9000, 0 }, none);
@@ -96,7 +99,23 @@ static void one_run(void)
 	is(budgets[0], UINT64_MAX, "no event at all");
 	slice(5000, (struct report){ PLEX86_EXIT_KICK, UINT64_MAX, 0 }, none);
 	is(vm.slice.ticks, UINT32_MAX, "an absurd time does not wrap");
-	end("one run");
+	end("one run and its end");
+}
+
+/* What a trip takes is learned: the least of short runs, in both directions. */
+static void learned_trip(void)
+{
+	unsigned int i;
+
+	begin(1000000000, 2000);
+	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 1500, 0 }, none);
+	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 2500, 0 }, none);
+	is(vm.slice.ticks, 1000, "a shorter one counts at once");
+	for (i = 0; i < 200; i++)
+		slice(50000, (struct report){ PLEX86_EXIT_TRAP, i % 2 ? 2400 : 40000, 0 }, none);
+	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 2500, 0 }, none);
+	is(vm.slice.ticks, 100, "longer ones after a while, and not those that really ran");
+	end("the length of a trip");
 }
 
 static void several_runs(void)
@@ -188,6 +207,7 @@ static void kicks(void)
 int main(void)
 {
 	one_run();
+	learned_trip();
 	several_runs();
 	long_run(1000000000);
 	long_run(15000000);

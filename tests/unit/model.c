@@ -332,6 +332,7 @@ static uint64_t play(const struct act *act, unsigned int n, uint64_t seed, bool 
 			engine.caps.flags &= ~PLEX86_CAP_TRAP_TSC;
 			engine.fail_tsc = seed & 4;
 		}
+		vm.populate = seed & 8 ? 4096 : 0;
 		vm_core(3, false);
 	}
 	vm.act = act;

@@ -16,7 +16,7 @@ static struct plex86_shadow_stats *stats(void)
 	return &vm.core->world.stats;
 }
 
-static void begin(int mode, unsigned int spaces)
+static void begin_populated(enum plex86_paging_mode mode, unsigned int spaces, uint32_t pages)
 {
 	unsigned int k, i;
 
@@ -30,7 +30,13 @@ static void begin(int mode, unsigned int spaces)
 	vm.bare = true;
 	vm.ticks_left = 10000;
 	vm.tables = &t[0];
+	vm.populate = pages;
 	vm_core(spaces, false);
+}
+
+static void begin(enum plex86_paging_mode mode, unsigned int spaces)
+{
+	begin_populated(mode, spaces, 0);
 }
 
 static void end(const char *name)
@@ -75,6 +81,28 @@ static void neighbours(void)
 	ok(vm_native(ACT_EXEC, CODE + 2 * PAGE));
 	is(engine_prot(CODE + 12 * PAGE), PLEX86_PROT_READ | PLEX86_PROT_EXEC, "code beside code");
 	end("neighbours");
+}
+
+/* What a process has used is there when its space first runs. */
+static void populated(void)
+{
+	uint64_t at, runs;
+
+	begin_populated(PAGING_LONG, 2, 4096);
+	at = tables_entry(&t[0], LA + 40 * PAGE, 1, false);
+	tables_entry_write(&t[0], at, tables_entry_read(&t[0], at) & ~P_A);
+	for (at = 0; at < 4; at++)
+		tables_map(&t[0], CODE + at * PAGE, 0x280000 + at * PAGE, P_USER & ~P_W);
+	ok(vm_native(ACT_READ, LA));
+	is(mapped(LA, 64), 63, "all that it has used");
+	is(engine_prot(LA + 40 * PAGE), 0, "and nothing else");
+	is(engine_prot(LA + 63 * PAGE), PLEX86_PROT_READ | PLEX86_PROT_WRITE, "data as data");
+	is(engine_prot(CODE + 3 * PAGE), PLEX86_PROT_READ | PLEX86_PROT_EXEC, "code as code");
+	is(engine.applies, 1, "in one call");
+	runs = engine.runs;
+	ok(vm_native(ACT_WRITE, LA + 50 * PAGE));
+	is(engine.runs, runs + 1, "without a fault");
+	end("a populated space");
 }
 
 static void large_pages(void)
@@ -222,7 +250,8 @@ static void nothing_adds_up(void)
 /* A process that has lost every page is taken for a new one, once. */
 static void reborn(void)
 {
-	uint64_t at, e, emulate;
+	struct plex86_wait wait;
+	uint64_t at, e;
 
 	begin(PAGING_LONG, 2);
 	ok(vm_native(ACT_READ, LA));
@@ -232,12 +261,12 @@ static void reborn(void)
 	is(vm_slice_only(), PLEX86_EMULATE, "all pages are gone: Bochs first");
 	tables_entry_write(&t[0], at, e);
 	plex86_core_user_mode(vm.core, t[0].cr3, vm.icount);
-	ok(!plex86_core_plan(vm.core, t[0].cr3, 0, vm.icount + 1, &emulate) && emulate);
+	ok(!plex86_core_plan(vm.core, t[0].cr3, 0, vm.icount + 1, &wait) && wait.ticks);
 	is(engine.creates, 1, "its space is kept");
 	ok(vm_native(ACT_READ, LA));
 	plex86_core_user_mode(vm.core, t[0].cr3, vm.icount);
 	vm.icount += 100000;
-	ok(plex86_core_plan(vm.core, t[0].cr3, 0, vm.icount, &emulate));
+	ok(plex86_core_plan(vm.core, t[0].cr3, 0, vm.icount, &wait));
 	end("all pages lost");
 }
 
@@ -262,6 +291,7 @@ static void unknown_access(void)
 int main(void)
 {
 	neighbours();
+	populated();
 	large_pages();
 	many_spaces();
 	eviction();

@@ -188,7 +188,7 @@ static void from_the_core(void)
 	struct plex86_core_config config;
 	char why[PLEX86_WHY_LEN];
 	struct json_object *o;
-	uint64_t emulate;
+	struct plex86_wait wait;
 	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
@@ -199,7 +199,7 @@ static void from_the_core(void)
 		ok(!plex86_core_open(&config, &bochs_host_ops, &vm.core, why));
 		plex86_core_user_mode(vm.core, 0x1000, 0);
 		plex86_core_request_stats(vm.core);
-		plex86_core_plan(vm.core, 0x1000, 0, 10, &emulate);
+		plex86_core_plan(vm.core, 0x1000, 0, 10, &wait);
 		plex86_core_kernel_mode(vm.core, 25);
 		if (!i)
 			ok(!access(path, F_OK));	/* on request, while it runs */

@@ -66,12 +66,12 @@ static void granted(void)
 	shadow.filter = 0x0001;		/* CPUID */
 	fill(3, 0x100);
 	ok(!plex86_traps_cover(&shadow.traps, 0x4000));
-	ok(plex86_traps_grant(&shadow, 0x4000, page));
+	ok(plex86_traps_grant(&shadow, 0x4000, page, 0x0001));
 	ok(plex86_traps_cover(&shadow.traps, 0x4000) && shadow.traps.changed);
 	is(plex86_traps_list(&shadow.traps, list), 3, "three places");
 	ok(list[0].la == 0x4100 && list[1].la == 0x4110 && list[2].la == 0x4120);
 	fill(1, 0x200);
-	ok(plex86_traps_grant(&shadow, 0x7000, page));
+	ok(plex86_traps_grant(&shadow, 0x7000, page, 0x0001));
 	is(plex86_traps_list(&shadow.traps, list), 4, "and one in another page");
 	is(list[3].la, 0x7200, "where it is");
 	shadow.traps.changed = false;
@@ -84,17 +84,17 @@ static void granted(void)
 	plex86_traps_drop(&shadow.traps, 0x7000);
 
 	fill(5, 0x100);
-	ok(!plex86_traps_grant(&shadow, 0x4000, page));
+	ok(!plex86_traps_grant(&shadow, 0x4000, page, 0x0001));
 	ok(!plex86_traps_cover(&shadow.traps, 0x4000));
 	fill(0, 0);
-	ok(!plex86_traps_grant(&shadow, 0x4000, page));	/* nothing to trap: refused for another reason */
+	ok(!plex86_traps_grant(&shadow, 0x4000, page, 0x0001));	/* nothing to trap: refused for another reason */
 	fill(1, 0);
-	ok(!plex86_traps_grant(&shadow, 0x4000, page));	/* may begin in the page before */
+	ok(!plex86_traps_grant(&shadow, 0x4000, page, 0x0001));	/* may begin in the page before */
 	fill(1, 0x100);
 	caps.max_traps = 0;
-	ok(!plex86_traps_grant(&shadow, 0x4000, page));
+	ok(!plex86_traps_grant(&shadow, 0x4000, page, 0x0001));
 	caps.max_traps = 1;
-	ok(plex86_traps_grant(&shadow, 0x4000, page));
+	ok(plex86_traps_grant(&shadow, 0x4000, page, 0x0001));
 	is(plex86_traps_list(&shadow.traps, list), 1, "as many as the engine has");
 }
 

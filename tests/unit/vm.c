@@ -43,6 +43,7 @@ void vm_init(uint64_t seed)
 		.xcr0 = 7,
 		.va_limit = UINT64_C(1) << 47,
 		.round_trip_ns = 100,
+		.trip_ran_ns = 100,
 		.max_traps = PLEX86_MAX_TRAPS,
 	};
 }
@@ -66,7 +67,7 @@ void vm_core_config(struct plex86_core_config *config)
 	*config = (struct plex86_core_config){
 		.engine = "auto", .ram_fd = -1, .ram = vm.object, .ram_size = VM_OBJECT,
 		.guest_size = VM_RAM, .block_size = VM_BLOCK, .ips = 1000000000,
-		.max_spaces = 4, .huge1g = true, .phys_bits = 40,
+		.max_spaces = 4, .populate = vm.populate, .huge1g = true, .phys_bits = 40,
 	};
 }
 
@@ -156,7 +157,7 @@ enum plex86_verdict vm_slice(void)
 			bochs_step();
 		break;
 	case PLEX86_EMULATE:
-		for (n = 0; n < vm.slice.emulate && n < 2 && vm.cpu.gpr[REG_NEXT] < vm.nacts; n++)
+		for (n = 0; n < vm.slice.wait.ticks && n < 2 && vm.cpu.gpr[REG_NEXT] < vm.nacts; n++)
 			bochs_step();
 		break;
 	case PLEX86_RAN:

@@ -233,6 +233,7 @@ struct vm {
 
 	uint64_t icount;
 	uint64_t ticks_left;		/* for the next slice */
+	uint32_t populate;		/* of the core's configuration, for vm_core() */
 	struct rng rng;			/* what does not change the guest: slices, engine */
 	struct plex86_space *last;	/* the space that ran last */
 	uint64_t slices, native_acts, emulated_acts;
