@@ -19,5 +19,6 @@ AC_SUBST([$1], ["$4"])
 
 AC_DEFUN([PLEX86_LIBRARIES], [
 PLEX86_LIB([JSON_LIBS], [json-c/json.h], [json_object_new_object], [-ljson-c], [libjson-c-dev])
+PLEX86_LIB([ZYDIS_LIBS], [Zydis/Zydis.h], [ZydisDecoderInit], [-lZydis], [libzydis-dev])
 PLEX86_LIB([LTDL_LIBS], [ltdl.h], [lt_dlinit], [-lltdl], [libltdl-dev])
 ])

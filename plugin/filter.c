@@ -132,8 +132,9 @@ uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b)
 	return (found_at(seam, 3) & ~found_at(seam, 2)) | found_at(seam + 1, 3);
 }
 
-uint16_t plex86_filter_mask(uint32_t caps, bool long64, bool fsgsbase, bool strict)
+uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict)
 {
+	bool long64 = mode == PLEX86_MODE_64;
 	uint16_t mask = PLEX86_FOUND_HYPERCALL;
 
 	if (!(caps & PLEX86_CAP_TRAP_CPUID))
@@ -148,6 +149,9 @@ uint16_t plex86_filter_mask(uint32_t caps, bool long64, bool fsgsbase, bool stri
 		mask |= PLEX86_FOUND_FSGSBASE;
 	if (!long64 && !(caps & PLEX86_CAP_TRAP_SYSENTER))
 		mask |= PLEX86_FOUND_SYSENTER;
+	/* Under long mode programs have Linux's TLS selectors, and those can be had. */
+	if (mode == PLEX86_MODE_32 && !(caps & PLEX86_CAP_SELECTORS))
+		mask |= PLEX86_FOUND_SELREAD;
 	if (strict) {
 		if (!(caps & PLEX86_CAP_TRAP_UMIP))
 			mask |= PLEX86_FOUND_UMIP;

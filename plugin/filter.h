@@ -13,6 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <plex86/addr.h>
+#include <plex86/cpu.h>
+
 #define PLEX86_FOUND_CPUID	0x0001u	/* 0F A2 */
 #define PLEX86_FOUND_TSC	0x0002u	/* RDTSC, RDTSCP: 0F 31, 0F 01 F9 */
 #define PLEX86_FOUND_XCR0	0x0004u	/* XGETBV, XSAVE, XSAVEC, XSAVEOPT, XRSTOR */
@@ -24,6 +27,7 @@
 #define PLEX86_FOUND_INT80	0x0100u	/* CD 80, which loses RAX[63:32] on some hosts */
 #define PLEX86_FOUND_RDPID	0x0200u	/* 0F C7 F8+r */
 #define PLEX86_FOUND_PKRU	0x0400u	/* RDPKRU, WRPKRU: 0F 01 EE, EF */
+#define PLEX86_FOUND_SELREAD	0x0800u	/* 32-bit code: MOV r/m, FS|GS, PUSH FS|GS */
 
 /* Bytes that the longest sequence needs; also how much of the next page matters. */
 #define PLEX86_FILTER_TAIL	3
@@ -35,6 +39,12 @@ uint16_t plex86_filter_scan(const uint8_t *code, size_t len);
 uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b);
 
 /*
+ * PLEX86_FOUND_SELREAD if the page at @code seems to have 32-bit instructions that
+ * read a selector, else 0.  Not part of plex86_filter_scan(): it takes long.
+ */
+uint16_t plex86_filter_selector_reads(const uint8_t *code);
+
+/*
  * Where instructions with a finding in @mask can begin in a page of code:
  * offsets into @at, at most @max.  A sequence that follows prefix bytes can also
  * begin with them.  Returns their number, or -1 if they are more or if one may
@@ -44,9 +54,9 @@ int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16
 
 /*
  * Which findings forbid native execution, for an engine with @caps
- * (PLEX86_CAP_*), in 64-bit mode or not, with CR4.FSGSBASE as the guest has it.
+ * (PLEX86_CAP_*), in @mode, with CR4.FSGSBASE as the guest has it.
  * @strict: also what is merely inexact, and not dangerous.
  */
-uint16_t plex86_filter_mask(uint32_t caps, bool long64, bool fsgsbase, bool strict);
+uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict);
 
 #endif /* PLEX86_FILTER_H */

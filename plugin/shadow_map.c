@@ -138,18 +138,24 @@ static bool make_writable(struct plex86_world *w, struct plex86_frame *f, plex86
 	return true;
 }
 
-static uint16_t findings(struct plex86_world *w, struct plex86_frame *f, plex86_gpa_t gpa)
+/* What is found in the page that @filter can be about. */
+static uint16_t findings(struct plex86_world *w, struct plex86_frame *f, plex86_gpa_t gpa,
+			 uint16_t filter)
 {
-	const uint8_t *code;
+	const uint8_t *code = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
 
 	if (!(f->flags & PLEX86_FRAME_SCANNED)) {
-		code = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
 		f->findings = plex86_filter_scan(code, PLEX86_PAGE_SIZE);
 		f->flags |= PLEX86_FRAME_SCANNED;
+		f->flags &= ~PLEX86_FRAME_DECODED32;
 		w->host->watch_writes(gpa, UINT32_MAX);
 		w->stats.pages_scanned++;
 	}
-	return f->findings;
+	if ((filter & PLEX86_FOUND_SELREAD) && !(f->flags & PLEX86_FRAME_DECODED32)) {
+		f->findings |= plex86_filter_selector_reads(code);
+		f->flags |= PLEX86_FRAME_DECODED32;
+	}
+	return f->findings & filter;
 }
 
 /* Code bytes of the page at @la if that page is mapped executable in @s. */
@@ -188,7 +194,7 @@ static bool make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 			return false;
 		plex86_frame_revoke(w, gpa.pa >> PLEX86_PAGE_SHIFT, PLEX86_PROT_WRITE);
 	}
-	if (((findings(w, f, gpa) & s->filter) && !plex86_traps_cover(&s->traps, la)) ||
+	if ((findings(w, f, gpa, s->filter) && !plex86_traps_cover(&s->traps, la)) ||
 	    !clean_seams(s, la, gpa)) {
 		w->stats.filter_refused++;
 		return false;
@@ -271,16 +277,20 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 	unsigned int index;
 	uint64_t page = la.la & PLEX86_PAGE_MASK;
 	const uint8_t *code;
+	struct plex86_frame *f;
 	uint16_t found, rest;
 
 	if (!n)
 		return false;
 	index = (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
 	v = plex86_leaf_view(n, index);
+	f = plex86_frame_of(s->world, v.frame);
 	code = plex86_ram_host(s->world->ram, v.frame, PLEX86_PAGE_SIZE);
-	if (!(v.allowed & PLEX86_PROT_EXEC) || !code)
+	if (!(v.allowed & PLEX86_PROT_EXEC) || !f || !code)
 		return false;
-	found = plex86_filter_scan(code, PLEX86_PAGE_SIZE) & s->filter;
+	found = findings(s->world, f, v.frame, s->filter);
+	if (found & PLEX86_FOUND_SELREAD)
+		return false;	/* nothing says where */
 	/* All of the rest, or trapping RDTSC would only make trips dearer. */
 	rest = s->world->ops->trap_tsc ? found & ~PLEX86_FOUND_TSC : found;
 	if (rest && !plex86_traps_possible(s, code, rest))

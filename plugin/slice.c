@@ -242,6 +242,12 @@ static uint64_t extra_ns(const struct plex86_caps *caps, const struct plex86_sha
 	       (s->tsc_traps ? caps->tsc_extra_ns : 0);
 }
 
+/* What the operations that are queued for @s will take. */
+static uint64_t map_cost(const struct plex86_caps *caps, const struct plex86_shadow *s)
+{
+	return s->nops ? caps->round_trip_ns + s->nops * caps->map_page_ns : 0;
+}
+
 /*
  * What of a run's time is the engine's own, in this space: the least of the last
  * short runs, so that neither a cold cache nor code that really ran counts.
@@ -331,7 +337,7 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		return refuse(core, slice, PLEX86_REFUSE_ENGINE, "no space can be made");
 	/* The guest's descriptor tables are not given to the engine: docs/limits.md. */
 	plex86_shadow_filter(s, plex86_filter_mask(core->caps->flags & ~PLEX86_CAP_DESCRIPTORS,
-						   cpu->mode == PLEX86_MODE_64,
+						   cpu->mode,
 						   cpu->cr4 & CR4_FSGSBASE, w->strict));
 	plex86_shadow_sync(s, &paging);
 	if (s->lived && !s->mapped) {
@@ -342,8 +348,15 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		slice->wait.ticks = core->policy.break_even;
 		return PLEX86_EMULATE;
 	}
-	if (!s->populated)
+	if (!s->populated) {
 		plex86_shadow_populate(s);
+		/* That is part of what a space costs, not of what this slice does. */
+		err = plex86_space_flush(s);
+		if (err) {
+			lose(core, s, strerror(-err));
+			return refuse(core, slice, PLEX86_REFUSE_ENGINE, "the space was lost");
+		}
+	}
 	if (!may_execute(core, s, linear_rip(cpu))) {
 		stuck_in(core, cpu);
 		leave_page(core, &slice->wait);
@@ -352,6 +365,7 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 
 	for (faults = 0;; faults++) {
 		/* 3. Run until something happens or the next timer event is due. */
+		ran.cost_ns += map_cost(core->caps, s);
 		err = plex86_space_flush(s);
 		if (err) {
 			lose(core, s, strerror(-err));

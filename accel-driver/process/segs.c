@@ -5,8 +5,8 @@
  * selector with the same meaning:
  *
  *   flat code, flat data		the host's own: 0x33, 0x23, 0x2b
- *   FS or GS with a base, 32-bit	a TLS entry, set from outside by ptrace; but 0x33,
- *				which i386 Linux has for TLS, is kept, with its base
+ *   FS or GS with a base, 32-bit	a TLS entry, set from outside by ptrace, under the
+ *				guest's own selector if that is one of them
  *   anything else, 32-bit		an LDT entry, set by the stub
  *
  * On the way back a register that still has the selector it was given means the
@@ -140,10 +140,32 @@ static int use_ldt(struct plex86_space *s, unsigned int slot, const struct plex8
 	return 0;
 }
 
+/* The guest's own entry where it is Linux's. */
+static unsigned int own_slot(const struct plex86_seg *g, unsigned int otherwise)
+{
+	unsigned int index = g->sel >> 3;
+
+	if (!(g->sel & TI_LDT) && index >= HOST_TLS_FIRST && index < HOST_TLS_FIRST + PROCESS_NTLS)
+		return index - HOST_TLS_FIRST;
+	return otherwise;
+}
+
+/* GS goes elsewhere if FS is in its place; three are enough for two. */
+static unsigned int tls_slot(const struct plex86_cpu *cpu, unsigned int i)
+{
+	unsigned int fs = own_slot(&cpu->seg[PLEX86_FS], 0), gs = own_slot(&cpu->seg[PLEX86_GS], 1);
+
+	if (i == PLEX86_FS)
+		return fs;
+	return fs == gs ? (fs + 1) % PROCESS_NTLS : gs;
+}
+
 /* One register of 32-bit code. */
-static int load32(struct plex86_space *s, unsigned int i, const struct plex86_seg *g,
+static int load32(struct plex86_space *s, const struct plex86_cpu *cpu, unsigned int i,
 		  uint16_t *sel, const char **why)
 {
+	const struct plex86_seg *g = &cpu->seg[i];
+
 	if (i == PLEX86_CS) {
 		if (flat(g) && g->attr & PLEX86_SEG_DB && g->attr & PLEX86_SEG_WRITE &&
 		    !(g->attr & PLEX86_SEG_EXPAND_DOWN)) {
@@ -164,18 +186,8 @@ static int load32(struct plex86_space *s, unsigned int i, const struct plex86_se
 		*sel = HOST_CS32;
 		return 0;
 	}
-	/*
-	 * glibc for i386 reads its TLS selector and hands it to clone(), so it has
-	 * to see the guest's.  The host has code there, which is readable; a write
-	 * through it traps, and Bochs does it.
-	 */
-	if ((i == PLEX86_FS || i == PLEX86_GS) && s->engine->fsgsbase && g->sel == HOST_CS64 &&
-	    plain_data(g) && g->limit == 0xffffffff) {
-		*sel = HOST_CS64;
-		return 0;
-	}
 	if ((i == PLEX86_FS || i == PLEX86_GS) && !is_code(g) && g->attr & PLEX86_SEG_DB)
-		return use_tls(s, i - PLEX86_FS, g, sel);
+		return use_tls(s, tls_slot(cpu, i), g, sel);
 	return use_ldt(s, i, g, sel, why);
 }
 
@@ -203,7 +215,7 @@ int segs_load(struct plex86_space *s, const struct plex86_cpu *cpu,
 
 	for (i = 0; i < PLEX86_NSEG; i++) {
 		if (!code64) {
-			err = load32(s, i, &cpu->seg[i], &sel[i], why);
+			err = load32(s, cpu, i, &sel[i], why);
 			if (err)
 				return err;
 		} else if (i == PLEX86_CS) {

@@ -252,37 +252,80 @@ static void masks(void)
 {
 	const uint32_t all = PLEX86_CAP_TRAP_CPUID | PLEX86_CAP_TRAP_TSC | PLEX86_CAP_TRAP_UMIP |
 			     PLEX86_CAP_TRAP_SYSENTER | PLEX86_CAP_XCR0 | PLEX86_CAP_DESCRIPTORS |
-			     PLEX86_CAP_SYSCALL_EXACT | PLEX86_CAP_PKRU;
+			     PLEX86_CAP_SYSCALL_EXACT | PLEX86_CAP_PKRU | PLEX86_CAP_SELECTORS;
 
-	is(plex86_filter_mask(all, true, true, true), PLEX86_FOUND_HYPERCALL,
+	is(plex86_filter_mask(all, PLEX86_MODE_64, true, true), PLEX86_FOUND_HYPERCALL,
 	   "an engine that traps all: hypercalls remain");
-	is(plex86_filter_mask(all, false, true, true), PLEX86_FOUND_HYPERCALL, "in 32-bit code too");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_CPUID, true, true, false),
+	is(plex86_filter_mask(all, PLEX86_MODE_32, true, true), PLEX86_FOUND_HYPERCALL, "in 32-bit code too");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_CPUID, PLEX86_MODE_64, true, false),
 	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_CPUID, "CPUID by TRAP_CPUID");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, true, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, PLEX86_MODE_64, true, false),
 	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID, "RDTSC, RDPID by TRAP_TSC");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_XCR0, true, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_XCR0, PLEX86_MODE_64, true, false),
 	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_XCR0, "XGETBV by XCR0");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_PKRU, true, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_PKRU, PLEX86_MODE_64, true, false),
 	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_PKRU, "RDPKRU by PKRU");
-	is(plex86_filter_mask(all, true, false, false),
+	is(plex86_filter_mask(all, PLEX86_MODE_64, false, false),
 	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_FSGSBASE, "RDFSBASE by the guest's CR4");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_SYSENTER, false, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_SYSENTER, PLEX86_MODE_COMPAT, true, false),
 	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_SYSENTER, "32-bit SYSENTER by TRAP_SYSENTER");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_SYSENTER, true, true, true),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_SYSENTER, PLEX86_MODE_64, true, true),
 	   PLEX86_FOUND_HYPERCALL, "which does not matter in 64-bit code");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, true, true, false), PLEX86_FOUND_HYPERCALL,
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, false), PLEX86_FOUND_HYPERCALL,
 	   "SGDT: not unless strict");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, true, true, true),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, true),
 	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_UMIP, "strict: by TRAP_UMIP");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, true, true, true),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, PLEX86_MODE_64, true, true),
 	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_SELECTOR, "strict: LAR by DESCRIPTORS");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, true, true, true),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_64, true, true),
 	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_INT80, "strict: INT 80 by SYSCALL_EXACT");
+}
+
+/* Instructions that read FS or GS are found; the same bytes inside others are not. */
+static void selector_reads(void)
+{
+	static const struct { const char *code; int len; bool reads; const char *what; } cases[] = {
+		{ "\x8c\xe8", 2, true, "mov %gs,%eax" },
+		{ "\x66\x8c\xe0", 3, true, "mov %fs,%ax" },
+		{ "\x8c\x6d\x08", 3, true, "mov %gs,8(%ebp)" },
+		{ "\x0f\xa8", 2, true, "push %gs" },
+		{ "\x0f\xa0", 2, true, "push %fs" },
+		{ "\x8c\xd8", 2, false, "mov %ds,%eax" },
+		{ "\x8e\xe8", 2, false, "mov %eax,%gs" },
+		{ "\x0f\x8c\xe8\x00\x00\x00", 6, false, "jl" },
+		{ "\x89\x45\x8c\x68\x00\x00\x00\x00", 8, false, "mov %eax,-116(%ebp); push" },
+		{ "\xb8\x00\x8c\xe8\x00", 5, false, "mov $imm,%eax" },
+		{ "\x65\xa1\x14\x00\x00\x00", 6, false, "mov %gs:20,%eax" },
+	};
+	static uint8_t page[4096];
+	unsigned int i, at;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (at = 200; at < 4000; at += 1234) {
+			memset(page, 0x90, sizeof(page));
+			/* Something with longer instructions before it. */
+			memcpy(page + at - 12, "\x81\xc4\x00\x01\x00\x00\xb9\x01\x02\x03\x04\x41", 12);
+			memcpy(page + at, cases[i].code, cases[i].len);
+			tap_ok(!!plex86_filter_selector_reads(page) == cases[i].reads, "%s", cases[i].what);
+		}
+	}
+	memset(page, 0x90, sizeof(page));
+	memcpy(page + 3, "\x8c\xe8", 2);
+	ok(plex86_filter_selector_reads(page));	/* who knows what it belongs to */
+	memset(page, 0x90, sizeof(page));
+	page[4095] = 0x8c;
+	ok(!plex86_filter_selector_reads(page));	/* seams are not looked at: docs/limits.md */
+	is(plex86_filter_mask(0, PLEX86_MODE_32, true, false) & PLEX86_FOUND_SELREAD,
+	   PLEX86_FOUND_SELREAD, "in 32-bit code under the host's selectors");
+	is(plex86_filter_mask(0, PLEX86_MODE_COMPAT, true, false) & PLEX86_FOUND_SELREAD, 0,
+	   "not where the guest's are the host's");
+	is(plex86_filter_mask(PLEX86_CAP_SELECTORS, PLEX86_MODE_32, true, false) &
+	   PLEX86_FOUND_SELREAD, 0, "nor where it has its own");
 }
 
 int main(void)
 {
+	selector_reads();
 	each_sequence();
 	every_modrm();
 	random_bytes();

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where 32-bit code reads its FS or GS selector: an engine that runs it under the
+ * host's selectors gives the wrong answer, and i386 glibc hands its own to
+ * clone().  Their bytes are everywhere (8C is also a displacement that compilers
+ * like: one page in seven), so this one looks at instructions: from a little
+ * before each place, which is enough to fall into step with the real ones.  Code
+ * that is entered in the middle of another instruction can slip through; see
+ * docs/limits.md.
+ */
+#include <Zydis/Zydis.h>
+
+#include "filter.h"
+
+/* How far before a place decoding begins, and from how many bytes in a row. */
+#define RUN_UP	64
+#define STARTS	4
+
+/* So near to the beginning of a page nothing tells where instructions begin. */
+#define TOO_NEAR 16
+
+static bool reads_selector(const ZydisDecodedInstruction *i)
+{
+	if (i->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)	/* MOV r/m, FS|GS */
+		return i->opcode == 0x8c && (i->raw.modrm.reg == 4 || i->raw.modrm.reg == 5);
+	return i->opcode_map == ZYDIS_OPCODE_MAP_0F &&	/* PUSH FS|GS */
+	       (i->opcode == 0xa0 || i->opcode == 0xa8);
+}
+
+/* Does a stream of instructions that begins at @at have one that covers @place? */
+static bool found_from(const ZydisDecoder *d, const uint8_t *code, size_t at, size_t place)
+{
+	ZydisDecodedInstruction i;
+
+	while (at <= place) {
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(d, NULL, code + at,
+								PLEX86_PAGE_SIZE - at, &i))) {
+			at++;
+			continue;
+		}
+		if (at + i.length > place && reads_selector(&i))
+			return true;
+		at += i.length;
+	}
+	return false;
+}
+
+static bool candidate(const uint8_t *p)
+{
+	unsigned int reg = (p[1] >> 3) & 7;
+
+	if (p[0] == 0x8c)
+		return reg == 4 || reg == 5;
+	return p[0] == 0x0f && (p[1] == 0xa0 || p[1] == 0xa8);
+}
+
+uint16_t plex86_filter_selector_reads(const uint8_t *code)
+{
+	ZydisDecoder d;
+	size_t i, at, first;
+
+	if (!ZYAN_SUCCESS(ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32)))
+		return PLEX86_FOUND_SELREAD;
+	for (i = 0; i < PLEX86_PAGE_SIZE - 1; i++) {
+		if (!candidate(code + i))
+			continue;
+		if (i < TOO_NEAR)
+			return PLEX86_FOUND_SELREAD;
+		first = i > RUN_UP ? i - RUN_UP : 0;
+		for (at = first; at < first + STARTS; at++)
+			if (found_from(&d, code, at, i))
+				return PLEX86_FOUND_SELREAD;
+	}
+	return 0;
+}
