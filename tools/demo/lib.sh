@@ -4,21 +4,31 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../guest/lib.sh"
 
 # Makes the job folder DIR: the workloads NAMES (all of the plan when empty), with
-# the plan's sizes for this guest divided by DIVISOR.
-make_job() {	# make_job GUEST DIR DIVISOR [NAME,NAME...]
+# the sizes of PLAN (the demo's) for this guest divided by DIVISOR.
+make_job() {	# make_job GUEST DIR DIVISOR [NAME,NAME... [PLAN]]
 	rm -rf "$2"
 	cp -r "$TOP/tools/demo/job" "$2"
 	awk -v guest="$1" -v divisor="$3" -v only=",${4:-}," '
 		/^#/ || !NF { next }
 		only != ",," && !index(only, "," $1 ",") { next }
 		{ size = int($(guest == "amd64" ? 3 : 4) / divisor); print $1, size ? size : 1 }
-	' "$TOP/tools/demo/plan" >"$2/plan"
+	' "${5:-$TOP/tools/demo/plan}" >"$2/plan"
 }
 
 # All results in a file that watch wrote, without times: what must be the same
 # whoever computes it.
 results() {
 	sed -n 's/^[^	]*	\(= .*\|@ stop .*\)/\1/p' "$1"
+}
+
+# "GUEST KIND WORKLOAD SECONDS" for all that one run measured.
+times() {	# times FILE GUEST KIND
+	awk -F '\t' -v guest="$2" -v kind="$3" '
+		{ split($2, w, " ") }
+		w[1] == "@" && w[2] == "init" && kind != "native" { print guest, kind, "boot", $1 }
+		w[1] == "@" && w[2] == "start" { began[w[3]] = $1 }
+		w[1] == "@" && w[2] == "stop" { print guest, kind, w[3], $1 - began[w[3]] }
+	' "$1"
 }
 
 # Runs a command so that a signal's trap runs at once and not after it; the trap
