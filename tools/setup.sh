@@ -4,7 +4,7 @@
 # Installs the Debian packages of tools/packages that are missing.  Asks apt only
 # then, so that a machine that has them all needs neither root nor a network.
 #
-#   setup.sh [PURPOSE...]	(build, test, guest; default: all of them)
+#   setup.sh [PURPOSE...]	(build, test, guest, bench; default: all of them)
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
