@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The tables of the bench.  Input: times (GUEST EXECUTOR WORKLOAD SECONDS) and the
+# plan.  Variables: executors, json (file for the rows), about (JSON members for its
+# head), identical.
+
+function collect(key,    n, i, j, v, t) {
+	n = count[key]
+	for (i = 1; i <= n; i++) v[i] = all[key, i]
+	for (i = 2; i <= n; i++)
+		for (j = i; j > 1 && v[j] < v[j - 1]; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
+	median[key] = n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
+	least[key] = v[1]
+	most[key] = v[n]
+}
+
+function show(s) {
+	return s >= 100 ? sprintf("%.0f", s) : s >= 10 ? sprintf("%.1f", s) : sprintf(s >= 1 ? "%.2f" : "%.3f", s)
+}
+
+# Median, and how far the runs lie apart, in percent of it.
+function cell(key) {
+	if (!(key in median)) return "-"
+	if (count[key] < 2) return show(median[key])
+	return show(median[key]) sprintf(" %3.0f%%", 100 * (most[key] - least[key]) / median[key])
+}
+
+function has(e) { return index(" " executors " ", " " e " ") }
+
+# One column of ratios: how many times faster FAST is than SLOW.
+function ratio(slow, fast) {
+	if (has(slow) && has(fast)) {
+		slower[++ratios] = slow
+		faster[ratios] = fast
+	}
+}
+
+FILENAME ~ /times$/ { key = $1 " " $2 " " $3; all[key, ++count[key]] = $4; guest[$1] = 1; next }
+/^#/ || !NF { next }
+{ name[++rows] = $1; class[$1] = $2 }
+
+END {
+	name[++rows] = "boot"; class["boot"] = "kernel"
+	for (key in count) collect(key)
+	columns = split(executors, executor, " ")
+	ratio("plain", "unpatched")
+	for (i = 1; i <= columns; i++)
+		if (executor[i] == "process" || executor[i] == "driver") {
+			ratio("plain", executor[i])
+			ratio("tcg", executor[i])
+			ratio("native", executor[i])
+		}
+	if (!ratios) ratio("plain", "native")
+
+	printf "{%s, \"output_identical\": %s, \"rows\": [", about, identical >json
+	for (g = 1; g <= 2; g++) {
+		arch = g == 1 ? "amd64" : "i386"
+		if (!(arch in guest)) continue
+		table(arch)
+		means(arch)
+	}
+	print "\n]" >json
+	close(json)
+	print "Columns: seconds on the host (median of " most_runs "; what lies between the fastest and the"
+	print "slowest run, in % of it). A/B: seconds of A / seconds of B, above 1: B is faster."
+}
+
+function table(arch,    i, r, w, key, a, b) {
+	printf "\n%-7s %-10s %-6s", "guest", "workload", "class"
+	for (i = 1; i <= columns; i++) printf " %13s", executor[i]
+	printf "  "
+	for (r = 1; r <= ratios; r++) printf " %15s", slower[r] "/" faster[r]
+	print ""
+	for (w = 1; w <= rows; w++) {
+		found = 0
+		for (i = 1; i <= columns; i++) found += (arch " " executor[i] " " name[w]) in median
+		if (!found) continue
+		printf "%-7s %-10s %-6s", arch, name[w], class[name[w]]
+		for (i = 1; i <= columns; i++) {
+			key = arch " " executor[i] " " name[w]
+			printf " %13s", cell(key)
+			if (!(key in median)) continue
+			if (count[key] > most_runs) most_runs = count[key]
+			printf "%s\n  {\"guest\": \"%s\", \"workload\": \"%s\", \"class\": \"%s\", \"executor\": \"%s\", ",
+				separator, arch, name[w], class[name[w]], executor[i] >json
+			printf "\"median_s\": %.4f, \"min_s\": %.4f, \"max_s\": %.4f, \"runs\": %d}",
+				median[key], least[key], most[key], count[key] >json
+			separator = ","
+		}
+		printf "  "
+		for (r = 1; r <= ratios; r++) {
+			a = arch " " slower[r] " " name[w]
+			b = arch " " faster[r] " " name[w]
+			if (!(a in median) || !(b in median) || median[b] <= 0) {
+				printf " %15s", "-"
+				continue
+			}
+			printf " %15.2f", median[a] / median[b]
+			add(class[name[w]], r, median[a] / median[b], name[w])
+			add("all", r, median[a] / median[b], name[w])
+		}
+		print ""
+	}
+}
+
+function add(c, r, x, w) {
+	n[c, r]++
+	logs[c, r] += log(x)
+	if (!((c, r) in worst) || x < worst[c, r]) { worst[c, r] = x; worst_name[c, r] = w }
+}
+
+# Geometric means, and the worst row, of each class and column of ratios.
+function means(arch,    c, k, r, classes, pad) {
+	pad = 25 + 14 * columns + 2
+	k = split("user kernel mixed all", classes, " ")
+	for (c = 1; c <= k; c++) {
+		if (!((classes[c], 1) in n)) continue
+		printf "%-7s %-" (pad - 8) "s", arch, "geometric mean, " classes[c]
+		for (r = 1; r <= ratios; r++)
+			if ((classes[c], r) in n) printf " %15.2f", exp(logs[classes[c], r] / n[classes[c], r])
+			else printf " %15s", "-"
+		print ""
+	}
+	printf "%-7s %-" (pad - 8) "s", arch, "worst"
+	for (r = 1; r <= ratios; r++) printf " %15s", (("all", r) in n) ? sprintf("%s %.2f", worst_name["all", r], worst["all", r]) : "-"
+	print ""
+	split("", n); split("", logs); split("", worst)
+}
