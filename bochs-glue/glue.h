@@ -33,6 +33,10 @@ bool plex86_ram_object(int *fd, void **ram, Bit64u *size);
 Bit32u plex86_ram_block_size(void);
 bool plex86_ram_describe(struct plex86_core *core);
 
+// trace.cc; 0 or a negative errno
+int plex86_trace_start(const char *path);
+int plex86_trace_stop(void);
+
 // hooks.cc
 void plex86_hooks_init(struct plex86_core *core, int timer);
 void plex86_hooks_register(bool (*is_enabled)(void));

@@ -104,6 +104,14 @@ void bx_plex86_c::init(void)
     return;
   }
 
+  const char *trace = ((bx_param_string_c *) option("trace"))->getptr();
+  if (trace[0]) {
+    int err = plex86_trace_start(trace);
+    if (err) BX_PANIC(("can't write a trace to %s: %s", trace, strerror(-err)));
+    else BX_INFO(("no acceleration: bursts of user code are written to %s", trace));
+    return;
+  }
+
   struct plex86_core_config config;
   Bit64u size;
   char reason[PLEX86_WHY_LEN] = "";
@@ -161,6 +169,8 @@ void bx_plex86_c::after_restore_state(void)
 
 void bx_plex86_c::stop(void)
 {
+  if (plex86_trace_stop() < 0)
+    BX_ERROR(("the trace is not complete: it could not be written"));
   if (! core) return;
   sigaction(SIGUSR2, &old_usr2, NULL);
   plex86_hooks_init(NULL, timer);
@@ -188,6 +198,9 @@ static void init_options(void)
                      "Guest address spaces kept ready at once", 1, 1024, 64);
   new bx_param_filename_c(menu, "stats", "Statistics file",
                           "JSON, written at the end and on SIGUSR2", "", BX_PATHNAME_LEN);
+  new bx_param_filename_c(menu, "trace", "Trace of user code",
+                          "Accelerates nothing, but writes down each burst of user code", "",
+                          BX_PATHNAME_LEN);
 }
 
 static Bit32s parse_options(const char *context, int num_params, char *params[])
