@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The bench's arithmetic: from the seconds of each run to medians, ratios, rows of
+# JSON, a comparison and a drawing.  Nothing is timed here.
+set -u
+. "$top_srcdir/tests/tap.sh"
+
+bench=$top_srcdir/bench
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+# report EXECUTORS: table and old.json of the file times.
+report() {
+	awk -v identical=true -v json=rows.json -v executors="$1" -v about='"date": "now"' \
+		-f "$bench/report.awk" times "$bench/plan" >table && echo "}" >>rows.json
+}
+
+cat >./times <<'END'
+amd64 plain sha 4.0
+amd64 process sha 1.5
+amd64 plain sha 9.0
+amd64 process sha 1.0
+amd64 plain sha 5.0
+amd64 process sha 0.5
+amd64 plain sys 2.0
+amd64 plain sys 3.0
+amd64 process sys 5.0
+amd64 process sys 5.0
+i386 plain boot 1.0
+END
+tap "a table is made" report "plain process"
+tap_is "medians of odd and even numbers of runs" \
+	"$("$bench/rows" rows.json | awk '{ print $1, $2, $3, $4, $5, $6, $7, $8 }')" \
+	"amd64 sha user plain 5.0000 4.0000 9.0000 3
+amd64 sha user process 1.0000 0.5000 1.5000 3
+amd64 sys kernel plain 2.5000 2.0000 3.0000 2
+amd64 sys kernel process 5.0000 5.0000 5.0000 2
+i386 boot kernel plain 1.0000 1.0000 1.0000 1"
+tap_is "ratios" "$(awk '$2 == "sha" || $2 == "sys" { print $2, $NF }' table)" "sha 5.00
+sys 0.50"
+tap_is "the geometric mean of both" \
+	"$(sed -n 's/^amd64 *geometric mean, all *//p' table)" "1.58"
+tap_is "the worst" "$(sed -n 's/^amd64 *worst *//p' table)" "sys 0.50"
+tap_is "brackets are balanced" "$(tr -cd '[{' <rows.json | wc -c)" "$(tr -cd ']}' <rows.json | wc -c)"
+if command -v python3 >/dev/null; then
+	tap "it is JSON" python3 -m json.tool rows.json /dev/null
+else
+	tap_skip "it is JSON" "there is no python3 to ask"
+fi
+
+mv rows.json old.json
+sed 's/process sha.*/process sha 0.4/; s/process sys.*/process sys 4.9/' times >new
+mv new times
+report "plain process"
+"$bench/compare" old.json rows.json >compared
+tap_is "what is clearly faster is marked" \
+	"$(awk '$2 == "sha" && $3 == "process" { print $6, $7, $8 }' compared)" "2.50 faster 2.50"
+tap_is "what differs by less than 3 % is not" \
+	"$(awk '$2 == "sys" && $3 == "process" { print $6, $7 }' compared)" "1.02 1.02"
+tap_is "executors can be chosen" \
+	"$("$bench/compare" old.json rows.json plain | grep -c 'sha *process')" 0
+sed -i 's/"runs": 3/"runs": 1/' rows.json
+tap_is "a single run proves nothing" \
+	"$("$bench/compare" old.json rows.json | awk '$2 == "sha" && $3 == "process" { print $7 }')" "2.50"
+
+tap "a drawing is made" bash -c "'$bench/plot' old.json >plot.svg"
+tap_is "with a bar for each pair that can be compared" \
+	"$(grep -c '<title>s[hy][as]* process: ' plot.svg)" 2
+tap_is "and an end" "$(tail -n 1 plot.svg)" "</svg>"
+
+refused() {
+	! "$bench/rows" "$@" 2>/dev/null
+}
+echo '{}' >empty.json
+tap "a file that is no report is refused" refused empty.json
+tap "and one that is not there" refused nowhere.json
+
+tap_done
