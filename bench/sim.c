@@ -51,8 +51,10 @@ static uint64_t emulate(struct replay *r, uint64_t n)
 /* Bochs emulates and looks at its watch now and then. */
 static void measure(struct replay *r)
 {
+	const struct sim_params *p = r->params;
+
 	if (r->icount - r->sampled > SAMPLE_INSNS)
-		plex86_policy_speed(&r->policy, r->params->insn);
+		plex86_policy_speed(&r->policy, p->belief ? p->belief : p->insn);
 	r->sampled = r->icount;
 }
 

@@ -18,6 +18,7 @@ struct sim_params {
 	double slice;		/* what a slice costs besides: state out and in */
 	double cold;		/* a run's loss by caches that the switch has emptied */
 	double insn;		/* an instruction in Bochs */
+	double belief;		/* what it is measured to take; 0: the same */
 	double native;		/* an instruction natively */
 	double ask;		/* to stop emulation and ask plan() */
 	double space;		/* to make a space and fill it */
