@@ -4,7 +4,7 @@
 #include "policy.h"
 
 /* Creating a space and filling it costs about this many round trips. */
-#define SPACE_ROUND_TRIPS 40
+#define SPACE_ROUND_TRIPS 60
 
 /*
  * What a native nanosecond is worth in emulated instructions: only the order of

@@ -112,8 +112,10 @@ static enum stop_kind decode_sigtrap(struct plex86_space *s, struct stop *stop,
 	case TRAP_HWBKPT:
 		/* One of ours (traps.c), before its instruction. */
 		return trap(exit, PLEX86_VECTOR_UNKNOWN);
-	default:
+	case TRAP_TRACE:
 		return trap(exit, VECTOR_DB);
+	default:
+		return trap(exit, PLEX86_VECTOR_UNKNOWN);
 	}
 }
 

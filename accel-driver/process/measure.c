@@ -161,7 +161,7 @@ static int measure_trips(struct plex86_space *s, uint64_t *trip_ns, uint64_t *ra
 		if (err)
 			return err;
 		if (exit.reason != PLEX86_EXIT_PAGE)
-			return -EIO;
+			return exit.reason == PLEX86_EXIT_LOST ? -ESRCH : -EIO;
 		if (took < *trip_ns)
 			*trip_ns = took;
 		if (exit.ran_ns < *ran_ns)

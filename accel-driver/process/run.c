@@ -234,6 +234,11 @@ static int examine(struct slice *sl, struct stop *stop)
 		stop->syscall = WSTOPSIG(stop->status) == (SIGTRAP | 0x80);
 		if (!stop->syscall && ptrace(PTRACE_GETSIGINFO, s->pid, 0, &stop->info))
 			return -errno;
+		/* Killed since, it is in its stop at exit: that is what we were told of. */
+		if (stop->info.si_code == (SIGTRAP | PTRACE_EVENT_EXIT << 8)) {
+			stop->info.si_code = 0;
+			return -ESRCH;
+		}
 		kind = decode_stop(s, stop, raw.cs == HOST_CS64, sl->exit);
 	}
 	/* Even where it is to be resumed: it may be killed before it runs again. */

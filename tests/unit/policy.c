@@ -298,7 +298,7 @@ static void measured_speed(void)
 
 	begin();
 	is(p.break_even, 3000, "break-even is the round trip over the time of an instruction");
-	is(p.space_worth, 40 * p.break_even, "a space costs forty");
+	is(p.space_worth, 60 * p.break_even, "a space costs sixty");
 	for (i = 0; i < 200; i++)
 		plex86_policy_speed(&p, 1.5);
 	ok(p.insn_ns > 1.49 && p.insn_ns < 1.51);
