@@ -17,7 +17,7 @@
 #define STARTS	4
 
 /* So near to the beginning of a page nothing tells where instructions begin. */
-#define TOO_NEAR 16
+#define TOO_NEAR STARTS
 
 static bool reads_selector(const ZydisDecodedInstruction *i)
 {
@@ -31,10 +31,14 @@ static bool reads_selector(const ZydisDecodedInstruction *i)
 static bool found_from(const ZydisDecoder *d, const uint8_t *code, size_t at, size_t place)
 {
 	ZydisDecodedInstruction i;
+	ZyanStatus status;
 
 	while (at <= place) {
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(d, NULL, code + at,
-								PLEX86_PAGE_SIZE - at, &i))) {
+		status = ZydisDecoderDecodeInstruction(d, NULL, code + at, PLEX86_PAGE_SIZE - at,
+						       &i);
+		if (status == ZYDIS_STATUS_NO_MORE_DATA)
+			return false;	/* it goes on in the next page */
+		if (!ZYAN_SUCCESS(status)) {
 			at++;
 			continue;
 		}

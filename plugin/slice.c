@@ -358,6 +358,9 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		}
 	}
 	if (!may_execute(core, s, linear_rip(cpu))) {
+		/* Not for nothing: state was exported, tables were read. */
+		plex86_policy_ran(&core->policy, PLEX86_SLICE_STUCK, 0, SLICE_NS, slice->cr3,
+				  cpu->rip, slice->icount, slice->icount);
 		stuck_in(core, cpu);
 		leave_page(core, &slice->wait);
 		return PLEX86_EMULATE;

@@ -313,6 +313,10 @@ static void selector_reads(void)
 	memcpy(page + 3, "\x8c\xe8", 2);
 	ok(plex86_filter_selector_reads(page));	/* who knows what it belongs to */
 	memset(page, 0x90, sizeof(page));
+	memcpy(page + 4, "\x0f\x85\x53\x8c\xef\xff", 6);
+	memcpy(page + 4093, "\x0f\x8c\x21", 3);
+	ok(!plex86_filter_selector_reads(page));	/* jumps at both ends */
+	memset(page, 0x90, sizeof(page));
 	page[4095] = 0x8c;
 	ok(!plex86_filter_selector_reads(page));	/* seams are not looked at: docs/limits.md */
 	is(plex86_filter_mask(0, PLEX86_MODE_32, true, false) & PLEX86_FOUND_SELREAD,
