@@ -32,6 +32,9 @@
 /* Short runs after which the least of them counts. */
 #define TRIP_WINDOW 64
 
+/* A page must have cost this many round trips in Bochs to get traps. */
+#define TRAPS_ROUND_TRIPS 40
+
 /* How long a burst stays with Bochs after a state that can't be entered. */
 #define REFUSED_TICKS 20000u
 
@@ -231,7 +234,7 @@ static bool may_execute(struct plex86_core *core, struct plex86_shadow *s, plex8
 	if (code != PLEX86_CODE_REFUSED)
 		return code == PLEX86_CODE_OK;
 	return plex86_traps_earned(&s->traps, rip, core->policy.break_even,
-				   core->policy.space_worth) &&
+				   TRAPS_ROUND_TRIPS * core->policy.break_even) &&
 	       plex86_map_trapped(s, rip);
 }
 
