@@ -27,7 +27,7 @@ void plex86_export_vec(struct plex86_vec *vec);
 void plex86_import_vec(const struct plex86_vec *vec);
 
 // ram.cc
-Bit8u *plex86_ram_alloc(Bit64u bytes);
+Bit8u *plex86_ram_alloc(Bit64u bytes, Bit64u scratch);
 void plex86_ram_free(Bit8u *ram, Bit64u bytes);
 bool plex86_ram_object(int *fd, void **ram, Bit64u *size);
 Bit32u plex86_ram_block_size(void);
@@ -39,7 +39,7 @@ int plex86_trace_stop(void);
 
 // hooks.cc
 void plex86_hooks_init(struct plex86_core *core, int timer);
-void plex86_hooks_register(bool (*is_enabled)(void));
+void plex86_hooks_register(bool (*is_enabled)(void), Bit64u (*scratch)(void));
 void plex86_hooks_unregister(void);
 void plex86_hooks_timer(void *this_ptr);
 extern const struct plex86_host_ops plex86_glue_host_ops;

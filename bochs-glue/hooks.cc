@@ -21,6 +21,7 @@ static int timer = -1;
 static Bit64u longest_slice;
 
 static bool (*enabled)(void);
+static Bit64u (*scratch_size)(void);
 
 // The vector state that the last slice left, to see whether Bochs has changed it.
 static struct plex86_vec vec BX_CPP_AlignN(64), vec_left BX_CPP_AlignN(64);
@@ -82,6 +83,23 @@ static void user_mode(bool user)
   else look_after(after);
 }
 
+static bx_accel_verdict_t obey(enum plex86_verdict verdict, const struct plex86_slice *slice,
+                               Bit32u *ticks)
+{
+  *ticks = slice->ticks;
+  switch (verdict) {
+    case PLEX86_RAN:
+      return BX_ACCEL_RAN;
+    case PLEX86_STEP:
+      return BX_ACCEL_STEP;
+    case PLEX86_REPLAY:
+      return BX_ACCEL_REPLAY;
+    default:
+      look_as(&slice->wait);
+      return BX_ACCEL_EMULATE;
+  }
+}
+
 static bx_accel_verdict_t run(Bit32u *ticks)
 {
   static struct plex86_cpu was, now;
@@ -91,6 +109,11 @@ static bx_accel_verdict_t run(Bit32u *ticks)
 
   if (! core) return BX_ACCEL_EMULATE;
   memset(&slice, 0, sizeof(slice));
+  if (plex86_core_replaying(core)) {
+    slice.icount = cpu->icount;
+    plex86_export_cpu(&now);
+    return obey(plex86_core_replay(core, &now, &slice), &slice, ticks);
+  }
   look_no_more();
   if (! plex86_core_plan(core, cpu->cr3, cpu->gen_reg[BX_64BIT_REG_RIP].rrx, cpu->icount, &slice.wait)) {
     look_as(&slice.wait);
@@ -122,22 +145,13 @@ static bx_accel_verdict_t run(Bit32u *ticks)
       cpu->async_event = 1;
     }
   }
-  *ticks = slice.ticks;
-  switch (verdict) {
-    case PLEX86_RAN:
-      return BX_ACCEL_RAN;
-    case PLEX86_STEP:
-      return BX_ACCEL_STEP;
-    default:
-      look_as(&slice.wait);
-      return BX_ACCEL_EMULATE;
-  }
+  return obey(verdict, &slice, ticks);
 }
 
 // Memory is allocated before devices are initialised, but after bochsrc was read.
 static Bit8u *ram_alloc(Bit64u bytes)
 {
-  return enabled() ? plex86_ram_alloc(bytes) : NULL;
+  return enabled() ? plex86_ram_alloc(bytes, scratch_size()) : NULL;
 }
 
 static void page_decoded(bx_phy_address ppf)
@@ -161,9 +175,10 @@ static const bx_cpu_accel_t ops = {
   user_mode, run, page_decoded, page_written, stamps_reset, ram_alloc, plex86_ram_free
 };
 
-void plex86_hooks_register(bool (*is_enabled)(void))
+void plex86_hooks_register(bool (*is_enabled)(void), Bit64u (*scratch)(void))
 {
   enabled = is_enabled;
+  scratch_size = scratch;
   bx_cpu_accel = &ops;
 }
 
@@ -210,10 +225,24 @@ static void glue_log(enum plex86_log_level level, const char *message)
   switch (level) {
     case PLEX86_LOG_DEBUG: BX_DEBUG(("plex86: %s", message)); break;
     case PLEX86_LOG_INFO:  BX_INFO(("plex86: %s", message)); break;
+    case PLEX86_LOG_PANIC: BX_PANIC(("plex86: %s", message)); break;
     default:               BX_ERROR(("plex86: %s", message)); break;
   }
 }
 
+static void disassemble(const struct plex86_cpu *cpu, uint64_t la, const uint8_t *code,
+                        char *text, size_t len)
+{
+  const struct plex86_seg *cs = &cpu->seg[PLEX86_CS];
+  bool is_64 = cpu->mode == PLEX86_MODE_64;
+  char buf[256]; // more than Bochs ever writes there
+  bxInstruction_c i;
+  bx_address base = is_64 ? 0 : cs->base;
+
+  ::disasm(code, (cs->attr & PLEX86_SEG_DB) != 0, is_64, buf, &i, base, la - base);
+  snprintf(text, len, "%s", buf);
+}
+
 const struct plex86_host_ops plex86_glue_host_ops = {
-  watch_writes, forget_code, is_plain_ram, glue_log
+  watch_writes, forget_code, is_plain_ram, glue_log, plex86_export_vec, disassemble
 };

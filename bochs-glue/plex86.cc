@@ -55,6 +55,12 @@ static bool is_enabled(void)
   return ((bx_param_bool_c *) option("enabled"))->get() != 0;
 }
 
+// Behind the guest's memory: verify mode keeps private copies of pages there.
+static Bit64u scratch_size(void)
+{
+  return ((bx_param_bool_c *) option("verify"))->get() ? PLEX86_VERIFY_BYTES : 0;
+}
+
 // What this Bochs or this configuration has that can't be accelerated.
 const char *bx_plex86_c::obstacle(void)
 {
@@ -62,6 +68,10 @@ const char *bx_plex86_c::obstacle(void)
     return "more than one processor is emulated (use cpu: count=1)";
 #if BX_INSTRUMENTATION
   return "this Bochs was built with instrumentation, which native code would bypass";
+#endif
+#if BX_SUPPORT_HANDLERS_CHAINING_SPEEDUPS == 0
+  if (scratch_size())
+    return "verify=1 needs a Bochs with --enable-handlers-chaining";
 #endif
   if (bx_dbg.debugger_active)
     return "the internal debugger is active";
@@ -131,6 +141,8 @@ void bx_plex86_c::init(void)
   config.huge1g = BX_CPU(0)->is_cpu_extension_supported(BX_ISA_1G_PAGES);
   config.phys_bits = BX_PHY_ADDRESS_WIDTH;
   config.stats_file = ((bx_param_string_c *) option("stats"))->getptr();
+  config.case_file = ((bx_param_string_c *) option("verify_case"))->getptr();
+  config.scratch_size = scratch_size();
   if (plex86_core_open(&config, &plex86_glue_host_ops, &core, reason) < 0) {
     give_up(named, reason);
     return;
@@ -201,6 +213,11 @@ static void init_options(void)
   new bx_param_filename_c(menu, "trace", "Trace of user code",
                           "Accelerates nothing, but writes down each burst of user code", "",
                           BX_PATHNAME_LEN);
+  new bx_param_bool_c(menu, "verify", "Verify",
+                      "Let Bochs execute all native code again, and stop at a difference", 0);
+  new bx_param_filename_c(menu, "verify_case", "File for a difference",
+                          "What verify mode writes before it stops", "plex86-verify.case",
+                          BX_PATHNAME_LEN);
 }
 
 static Bit32s parse_options(const char *context, int num_params, char *params[])
@@ -253,7 +270,7 @@ PLUGIN_ENTRY_FOR_MODULE(plex86)
     BX_REGISTER_DEVICE_DEVMODEL(plugin, type, thePlex86, "plex86");
     init_options();
     SIM->register_addon_option("plex86", parse_options, save_options);
-    if (fits_this_bochs()) plex86_hooks_register(is_enabled);
+    if (fits_this_bochs()) plex86_hooks_register(is_enabled, scratch_size);
     else ((bx_param_bool_c *) option("enabled"))->set(0);
   } else if (mode == PLUGIN_FINI) {
     delete thePlex86;

@@ -16,11 +16,12 @@
 
 static int ram_fd = -1;
 static Bit8u *ram_base;
-static Bit64u ram_bytes;
+static Bit64u ram_bytes; // what Bochs has asked for, and scratch memory behind it
 
-Bit8u *plex86_ram_alloc(Bit64u bytes)
+Bit8u *plex86_ram_alloc(Bit64u bytes, Bit64u scratch)
 {
   if (ram_fd >= 0) return NULL; // one guest memory at a time
+  bytes = ((bytes + 0xfff) & ~(Bit64u) 0xfff) + scratch;
   int fd = memfd_create("bochs-guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) {
     BX_ERROR(("plex86: no memory object for the guest's RAM: %s", strerror(errno)));
@@ -42,9 +43,9 @@ Bit8u *plex86_ram_alloc(Bit64u bytes)
   return ram_base;
 }
 
-void plex86_ram_free(Bit8u *ram, Bit64u bytes)
+void plex86_ram_free(Bit8u *ram, Bit64u)
 {
-  munmap(ram, bytes);
+  munmap(ram, ram_bytes);
   close(ram_fd);
   ram_fd = -1;
   ram_base = NULL;
@@ -56,7 +57,7 @@ bool plex86_ram_object(int *fd, void **ram, Bit64u *size)
   if (ram_fd < 0) return false;
   *fd = ram_fd;
   *ram = ram_base;
-  *size = ram_bytes & ~(Bit64u) 0xfff;
+  *size = ram_bytes;
   return true;
 }
 

@@ -85,6 +85,13 @@ int plex86_core_open(const struct plex86_core_config *config, const struct plex8
 		snprintf(why, PLEX86_WHY_LEN, "out of memory");
 		return -ENOMEM;
 	}
+	if (config->scratch_size &&
+	    (config->scratch_size < PLEX86_VERIFY_BYTES || config->scratch_size > config->ram_size)) {
+		snprintf(why, PLEX86_WHY_LEN, "verify mode needs %llu bytes of scratch memory",
+			 (unsigned long long)PLEX86_VERIFY_BYTES);
+		err = -EINVAL;
+		goto free_core;
+	}
 	if (!config->max_spaces || !config->ips) {
 		snprintf(why, PLEX86_WHY_LEN, "max_spaces and ips must not be 0");
 		err = -EINVAL;
@@ -95,8 +102,8 @@ int plex86_core_open(const struct plex86_core_config *config, const struct plex8
 	core->clock.ips = config->ips;
 	core->emulating = PLEX86_BY_POLICY;
 	core->stats.opened_ns = plex86_now_ns();
-	err = plex86_ram_init(&core->ram, config->ram, config->ram_size, config->guest_size,
-			      config->block_size);
+	err = plex86_ram_init(&core->ram, config->ram, config->ram_size - config->scratch_size,
+			      config->guest_size, config->block_size);
 	if (err) {
 		snprintf(why, PLEX86_WHY_LEN, "the guest's memory can't be described: %s",
 			 strerror(-err));
@@ -113,12 +120,22 @@ int plex86_core_open(const struct plex86_core_config *config, const struct plex8
 			goto close_engine;
 		}
 		core->world.populate = config->populate;
+		if (config->scratch_size)
+			err = plex86_verify_init(&core->verify, &core->world,
+						 config->ram_size - config->scratch_size,
+						 core->ops->name, config->case_file);
+		if (err) {
+			snprintf(why, PLEX86_WHY_LEN, "out of memory");
+			goto fini_world;
+		}
 	}
 	plex86_policy_init(&core->policy, core->caps ? core->caps->round_trip_ns : 10000,
 			   INSN_NS_GUESS);
 	*corep = core;
 	return 0;
 
+fini_world:
+	plex86_world_fini(&core->world);
 close_engine:
 	core->ops->close(core->engine);
 fini_ram:
@@ -138,6 +155,7 @@ void plex86_core_report(struct plex86_core *core)
 		.insn_ps = (uint64_t)(core->policy.insn_ns * 1000),
 		.break_even = core->policy.break_even,
 		.spaces = core->world.nspaces,
+		.verify = core->verify ? &core->verify->stats : NULL,
 	};
 	char line[PLEX86_WHY_LEN];
 	int err;
@@ -158,6 +176,7 @@ void plex86_core_close(struct plex86_core *core)
 	if (!core)
 		return;
 	plex86_core_report(core);
+	plex86_verify_fini(core->verify);
 	if (core->ops) {
 		plex86_world_fini(&core->world);
 		core->ops->close(core->engine);
@@ -179,12 +198,16 @@ const char *plex86_core_engine_name(const struct plex86_core *core)
 void plex86_core_drop_all(struct plex86_core *core)
 {
 	core->last = NULL;
+	if (core->verify)
+		plex86_verify_abandon(core->verify);
 	if (core->ops)
 		plex86_world_drop_all(&core->world);
 }
 
 bool plex86_core_page_written(struct plex86_core *core, plex86_gpa_t gpa, uint32_t mask)
 {
+	if (core->verify)
+		plex86_verify_written(core->verify, gpa);
 	return core->ops && plex86_world_page_written(&core->world, gpa, mask);
 }
 
@@ -197,6 +220,8 @@ void plex86_core_page_decoded(struct plex86_core *core, plex86_gpa_t gpa)
 void plex86_core_stamps_reset(struct plex86_core *core)
 {
 	core->last = NULL;
+	if (core->verify)
+		plex86_verify_abandon(core->verify);
 	if (core->ops)
 		plex86_world_stamps_reset(&core->world);
 }

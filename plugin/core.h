@@ -23,6 +23,9 @@ extern "C" {
 
 struct plex86_core;
 
+/* Verify mode's private copies of pages. */
+#define PLEX86_VERIFY_BYTES	(UINT64_C(1) << 20)
+
 struct plex86_core_config {
 	const char *engine;	/* a name, "auto" or "none" */
 	int ram_fd;		/* the memory object; borrowed */
@@ -37,6 +40,9 @@ struct plex86_core_config {
 	bool huge1g;		/* the CPU model has 1 GiB pages */
 	unsigned int phys_bits;	/* and this many physical address bits */
 	const char *stats_file;	/* JSON, written at close; NULL or "": none */
+	const char *case_file;	/* where verify mode writes a difference */
+	uint64_t scratch_size;	/* bytes at the end of @ram_size that no guest has: verify
+				 * mode, PLEX86_VERIFY_BYTES of them; or 0 */
 };
 
 /*
@@ -80,6 +86,7 @@ enum plex86_verdict {
 	PLEX86_EMULATE,		/* nothing ran; ask again as .wait says */
 	PLEX86_STEP,		/* one instruction must be emulated, then ask again */
 	PLEX86_RAN,		/* the state moved on; events first */
+	PLEX86_REPLAY,		/* like STEP, in no time; then plex86_core_replay() */
 };
 
 struct plex86_slice {
@@ -97,6 +104,15 @@ struct plex86_slice {
 
 enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cpu *cpu,
 				      struct plex86_vec *vec, struct plex86_slice *slice);
+
+/*
+ * Verify mode: between a slice and the place that it came to, Bochs asks at each
+ * instruction boundary whether this is it, with its state in @cpu and .icount in
+ * @slice.  PLEX86_REPLAY: not yet.
+ */
+bool plex86_core_replaying(const struct plex86_core *core);
+enum plex86_verdict plex86_core_replay(struct plex86_core *core, const struct plex86_cpu *cpu,
+				       struct plex86_slice *slice);
 
 /* From Bochs's write stamps; see struct plex86_host_ops. */
 bool plex86_core_page_written(struct plex86_core *core, plex86_gpa_t gpa, uint32_t mask);

@@ -9,6 +9,7 @@
 #include "policy.h"
 #include "shadow.h"
 #include "stats.h"
+#include "verify.h"
 
 #define TOLD_DETAILS 16
 
@@ -23,6 +24,9 @@ struct plex86_core {
 	struct plex86_policy policy;
 	struct plex86_clock clock;
 	struct plex86_stats stats;
+
+	struct plex86_verify *verify;	/* NULL: off */
+	enum plex86_verdict held;	/* of the slice that is being verified */
 
 	struct plex86_shadow *last;	/* the space that ran last, if it is alive */
 	bool stuck;			/* the page of .stuck_rip ended its last slice */

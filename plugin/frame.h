@@ -18,6 +18,7 @@
 #define PLEX86_FRAME_DECODED	0x02u	/* Bochs may have traces from it */
 #define PLEX86_FRAME_SCANNED	0x04u	/* .findings is up to date ... */
 #define PLEX86_FRAME_DECODED32	0x08u	/* ... and has PLEX86_FOUND_SELREAD where it belongs */
+#define PLEX86_FRAME_PRIVATE	0x10u	/* the slice that is being verified has its own copy */
 
 #define PLEX86_NONE UINT32_MAX		/* no node, no mapping */
 

@@ -7,11 +7,14 @@
 #define PLEX86_HOST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <plex86/addr.h>
+#include <plex86/cpu.h>
 
-enum plex86_log_level { PLEX86_LOG_DEBUG, PLEX86_LOG_INFO, PLEX86_LOG_ERROR };
+/* PANIC stops the simulation, unless the user has said that a panic does not. */
+enum plex86_log_level { PLEX86_LOG_DEBUG, PLEX86_LOG_INFO, PLEX86_LOG_ERROR, PLEX86_LOG_PANIC };
 
 struct plex86_host_ops {
 	/*
@@ -30,6 +33,17 @@ struct plex86_host_ops {
 	bool (*is_plain_ram)(plex86_gpa_t gpa, const void *host);
 
 	void (*log)(enum plex86_log_level level, const char *message);
+
+	/* Verify mode: the vector state as it is now. */
+	void (*read_vec)(struct plex86_vec *vec);
+
+	/*
+	 * Verify mode: the instruction that begins with the 15 bytes at @code,
+	 * which are at linear address @la, as text: lower case, Intel's syntax.
+	 * Mode and code segment are those of @cpu.
+	 */
+	void (*disassemble)(const struct plex86_cpu *cpu, uint64_t la, const uint8_t *code,
+			    char *text, size_t len);
 };
 
 #endif /* PLEX86_HOST_H */

@@ -28,6 +28,7 @@
 #include "walk.h"
 
 struct plex86_shadow;
+struct plex86_verify;
 
 /*
  * One guest table, or the span of one large page.  Leaves (level 1) have the
@@ -109,6 +110,7 @@ struct plex86_world {
 	uint32_t epoch;			/* advances every few milliseconds of guest time */
 	uint32_t populate;		/* pages mapped before a space first runs, at the most */
 	bool strict;
+	struct plex86_verify *verify;	/* NULL but in verify mode */
 	struct plex86_shadow_stats stats;
 };
 
@@ -182,6 +184,9 @@ struct plex86_view plex86_leaf_view(struct plex86_node *n, unsigned int index);
  */
 uint32_t plex86_map(struct plex86_node *n, unsigned int index, plex86_gpa_t frame, uint32_t prot);
 void plex86_unmap(struct plex86_node *n, unsigned int index);
+
+/* Tells the engine once more what is mapped at @index of leaf @n. */
+void plex86_remap(struct plex86_node *n, unsigned int index);
 
 /* Unmaps the page at @la, which is mapped. */
 void plex86_unmap_at(struct plex86_shadow *s, plex86_gva_t la);

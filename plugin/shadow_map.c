@@ -84,6 +84,18 @@ void plex86_unmap(struct plex86_node *n, unsigned int index)
 	plex86_queue_unmap(n->shadow, n->base + ((uint64_t)index << PLEX86_PAGE_SHIFT), 1);
 }
 
+void plex86_remap(struct plex86_node *n, unsigned int index)
+{
+	struct plex86_map_op op = {
+		.kind = PLEX86_MAP, .prot = n->prot[index], .npages = 1,
+		.gva = { n->base + ((uint64_t)index << PLEX86_PAGE_SHIFT) },
+	};
+	plex86_gpa_t gpa = { (uint64_t)n->frame[index] << PLEX86_PAGE_SHIFT };
+
+	plex86_ram_offset(n->shadow->world->ram, gpa, &op.off);
+	queue(n->shadow, &op);
+}
+
 void plex86_unmap_at(struct plex86_shadow *s, plex86_gva_t la)
 {
 	struct plex86_node *n = plex86_tree_leaf(s, la, false);

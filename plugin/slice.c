@@ -47,16 +47,21 @@ void plex86_core_account(struct plex86_core *core, uint64_t icount)
 
 uint64_t plex86_core_user_mode(struct plex86_core *core, uint64_t cr3, uint64_t icount)
 {
+	uint64_t after;
+
 	core->stats.user_entries++;
 	core->user = true;
 	core->sample_ns = 0;
 	core->accounted = icount;
 	core->emulating = PLEX86_BY_POLICY;
-	return plex86_policy_user(&core->policy, cr3, icount);
+	after = plex86_policy_user(&core->policy, cr3, icount);
+	return core->verify ? 0 : after;	/* speed does not matter: verify all */
 }
 
 void plex86_core_kernel_mode(struct plex86_core *core, uint64_t icount)
 {
+	if (core->verify)
+		plex86_verify_left(core->verify, icount);
 	plex86_core_account(core, icount);
 	plex86_policy_kernel(&core->policy, icount);
 	core->user = false;
@@ -123,7 +128,7 @@ bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint
 	}
 	wait->leave_page = false;
 	if (plex86_policy_plan(&core->policy, cr3, rip, icount, core->ops && any_space(core, cr3),
-			       &wait->ticks) == PLEX86_PLAN_EMULATE) {
+			       &wait->ticks) == PLEX86_PLAN_EMULATE && !core->verify) {
 		core->emulating = PLEX86_BY_POLICY;
 		sample_speed(core, icount);
 		return false;
@@ -303,8 +308,8 @@ static enum plex86_verdict end(struct plex86_core *core, struct plex86_slice *sl
 	return PLEX86_STEP;
 }
 
-enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cpu *cpu,
-				      struct plex86_vec *vec, struct plex86_slice *slice)
+static enum plex86_verdict run_slice(struct plex86_core *core, struct plex86_cpu *cpu,
+				     struct plex86_vec *vec, struct plex86_slice *slice)
 {
 	struct plex86_world *w = &core->world;
 	struct plex86_paging paging;
@@ -369,6 +374,9 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		return PLEX86_EMULATE;
 	}
 
+	if (core->verify)
+		plex86_verify_prefault(core->verify, s);
+
 	for (faults = 0;; faults++) {
 		/* 3. Run until something happens or the next timer event is due. */
 		ran.cost_ns += map_cost(core->caps, s);
@@ -382,6 +390,8 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		flags = slice->vec_same ? PLEX86_RUN_VEC_SAME : 0;
 		memset(&exit, 0, sizeof(exit));
 		budget_ns = plex86_clock_ns(&core->clock, budget);
+		if (core->verify)
+			budget_ns = plex86_verify_budget(budget_ns, budget);
 		err = core->ops->run(s->engine, cpu, vec, flags, budget_ns, &exit);
 		if (err) {
 			lose(core, s, strerror(-err));
@@ -404,6 +414,13 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 		/* 4. What ended it decides what Bochs does next. */
 		switch (exit.reason) {
 		case PLEX86_EXIT_PAGE:
+			if (core->verify) {
+				err = plex86_verify_write(core->verify, s, (plex86_gva_t){ exit.addr });
+				if (err < 0 || (err > 0 && slice->ticks >= slice->ticks_left))
+					return end(core, slice, cpu, PLEX86_SLICE_ASYNC, &ran);
+				if (err > 0)
+					continue;
+			}
 			switch (plex86_shadow_fault(s, (plex86_gva_t){ exit.addr }, linear_rip(cpu),
 						    exit.access)) {
 			case PLEX86_FAULT_MAPPED:
@@ -436,4 +453,54 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 			return end(core, slice, cpu, PLEX86_SLICE_ASYNC, &ran);
 		}
 	}
+}
+
+bool plex86_core_replaying(const struct plex86_core *core)
+{
+	return core->verify && core->verify->replaying;
+}
+
+enum plex86_verdict plex86_core_replay(struct plex86_core *core, const struct plex86_cpu *cpu,
+				       struct plex86_slice *slice)
+{
+	slice->changed = false;
+	slice->ticks = 0;
+	switch (plex86_verify_step(core->verify, cpu, slice->icount)) {
+	case PLEX86_REPLAY_ON:
+		return PLEX86_REPLAY;
+	case PLEX86_REPLAY_DIFFERENT:
+		core->held = PLEX86_RAN;	/* Bochs is somewhere, and that is right */
+		break;
+	case PLEX86_REPLAY_SAME:
+		break;
+	}
+	slice->ticks = plex86_verify_ticks(core->verify);
+	core->accounted = slice->icount + slice->ticks;
+	return core->held;
+}
+
+enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cpu *cpu,
+				      struct plex86_vec *vec, struct plex86_slice *slice)
+{
+	struct plex86_verify *v = core->verify;
+	uint64_t native_ns = core->stats.native_ns;
+	bool same;
+
+	if (!v)
+		return run_slice(core, cpu, vec, slice);
+	slice->vec_same = false;
+	plex86_verify_begin(v, cpu, vec);
+	core->held = run_slice(core, cpu, vec, slice);
+	if (!slice->changed)
+		return core->held;
+	same = plex86_verify_end(v, cpu, vec, core->stats.native_ns - native_ns, slice->single_step);
+	*cpu = v->start;
+	*vec = v->start_vec;
+	/* Nothing has happened yet: Bochs goes there, and then time has passed. */
+	slice->changed = slice->single_step = false;
+	slice->ticks = 0;
+	if (same)
+		return plex86_core_replay(core, cpu, slice);
+	slice->wait.ticks = core->policy.break_even;
+	return PLEX86_EMULATE;
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shadow.h"
+#include "verify.h"
 
 int plex86_world_init(struct plex86_world *w, const struct plex86_engine_ops *ops,
 		      struct plex86_engine *engine, const struct plex86_host_ops *host,
@@ -74,6 +74,8 @@ void plex86_space_kill(struct plex86_shadow *s)
 	struct plex86_world *w = s->world;
 	uint32_t i;
 
+	if (w->verify)
+		plex86_verify_forget(w->verify, s);
 	if (s->root != PLEX86_NONE)
 		plex86_node_drop(w, s->root);
 	w->ops->space_destroy(s->engine);
@@ -128,6 +130,7 @@ int plex86_space_flush(struct plex86_shadow *s)
 {
 	const struct plex86_world *w = s->world;
 	plex86_gva_t traps[PLEX86_MAX_TRAPS];
+	const struct plex86_map_op *ops = s->ops;
 	uint32_t n = s->nops, ntraps;
 	int err;
 
@@ -143,5 +146,7 @@ int plex86_space_flush(struct plex86_shadow *s)
 	if (!n)
 		return 0;
 	s->nops = 0;
-	return w->ops->apply(s->engine, s->ops, n, NULL);
+	if (w->verify)
+		ops = plex86_verify_overlay(w->verify, ops, &n);
+	return ops ? w->ops->apply(s->engine, ops, n, NULL) : -ENOMEM;
 }

@@ -66,6 +66,23 @@ static void put_shadow(struct json_object *o, const struct plex86_shadow_stats *
 	put(o, "spaces_with_tsc_traps", m->spaces_tsc);
 }
 
+static void put_verify(struct json_object *o, const struct plex86_verify_stats *v)
+{
+	struct json_object *part;
+	unsigned int i;
+
+	put(o, "slices", v->slices);
+	put(o, "instructions", v->instructions);
+	put(o, "pages", v->pages);
+	put(o, "differences", v->differences);
+	part = sub(o, "unverified");
+	for (i = 0; i < PLEX86_UNVERIFIED; i++)
+		put(part, plex86_unverified_name(i), v->unverified[i]);
+	part = sub(o, "tolerated");
+	for (i = 0; i < PLEX86_TOLERATED; i++)
+		put(part, plex86_tolerated_name(i), v->tolerated[i]);
+}
+
 static struct json_object *build(const struct plex86_stats *s, const struct plex86_stats_context *c)
 {
 	struct json_object *o = json_object_new_object(), *sect;
@@ -108,6 +125,8 @@ static struct json_object *build(const struct plex86_stats *s, const struct plex
 	put(sect, "emulated_instruction_ps", c->insn_ps);
 	put(sect, "break_even_instructions", c->break_even);
 	put(o, "spaces", c->spaces);
+	if (c->verify)
+		put_verify(sub(o, "verify"), c->verify);
 	return o;
 }
 
@@ -129,6 +148,33 @@ int plex86_stats_write(const struct plex86_stats *s, const struct plex86_stats_c
 	}
 	json_object_put(o);
 	return err;
+}
+
+static void log_verify(const struct plex86_verify_stats *v,
+		       void (*log)(enum plex86_log_level level, const char *message))
+{
+	char line[200];
+	unsigned int i;
+
+	snprintf(line, sizeof(line),
+		 "verified: %" PRIu64 " slices, %" PRIu64 " instructions, %" PRIu64
+		 " written pages; %" PRIu64 " differences", v->slices, v->instructions, v->pages,
+		 v->differences);
+	log(PLEX86_LOG_INFO, line);
+	for (i = 0; i < PLEX86_UNVERIFIED; i++) {
+		if (!v->unverified[i])
+			continue;
+		snprintf(line, sizeof(line), "slices that could not be verified, %s: %" PRIu64,
+			 plex86_unverified_name(i), v->unverified[i]);
+		log(PLEX86_LOG_INFO, line);
+	}
+	for (i = 0; i < PLEX86_TOLERATED; i++) {
+		if (!v->tolerated[i])
+			continue;
+		snprintf(line, sizeof(line), "tolerated, %s: %" PRIu64, plex86_tolerated_name(i),
+			 v->tolerated[i]);
+		log(PLEX86_LOG_INFO, line);
+	}
 }
 
 void plex86_stats_log(const struct plex86_stats *s, const struct plex86_stats_context *c,
@@ -167,4 +213,6 @@ void plex86_stats_log(const struct plex86_stats *s, const struct plex86_stats_co
 			 emulated_name(i), s->emulated[i]);
 		log(PLEX86_LOG_INFO, line);
 	}
+	if (c->verify)
+		log_verify(c->verify, log);
 }

@@ -10,6 +10,7 @@
 
 #include "entry.h"
 #include "shadow.h"
+#include "verify.h"
 
 /* Why Bochs executed user code itself: a refusal, or one of these. */
 enum plex86_emulated {
@@ -40,6 +41,7 @@ struct plex86_stats_context {
 	uint64_t insn_ps;		/* picoseconds per emulated instruction, measured */
 	uint64_t break_even;
 	uint32_t spaces;
+	const struct plex86_verify_stats *verify;	/* NULL but in verify mode */
 };
 
 /* Writes @path atomically (temporary file, rename).  0 or a negative errno. */

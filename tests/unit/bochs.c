@@ -102,13 +102,25 @@ static bool is_plain_ram(plex86_gpa_t gpa, const void *host)
 static void log_line(enum plex86_log_level level, const char *message)
 {
 	vm.log_errors += level == PLEX86_LOG_ERROR;
+	vm.log_panics += level == PLEX86_LOG_PANIC;
 	if (vm.log_count < LOG_LINES)
 		snprintf(vm.log[vm.log_count], sizeof(vm.log[0]), "%s", message);
 	vm.log_count++;
 }
 
+static void read_vec(struct plex86_vec *vec)
+{
+	*vec = vm.vec;
+}
+
+static void disassemble(const struct plex86_cpu *cpu, uint64_t la, const uint8_t *code,
+			char *text, size_t len)
+{
+	snprintf(text, len, "%s", vm.disassemble ? vm.disassemble(la) : "mov eax, ebx");
+}
+
 const struct plex86_host_ops bochs_host_ops = {
-	watch_writes, forget_code, is_plain_ram, log_line
+	watch_writes, forget_code, is_plain_ram, log_line, read_vec, disassemble
 };
 
 bool bochs_access(uint64_t la, uint32_t access, uint64_t *pa)
@@ -186,6 +198,15 @@ static void write_bytes(void *ctx, uint64_t pa, uint64_t value, unsigned int len
 
 static const struct cpu_view view = { page, fetch_byte, read_byte, write_bytes, NULL };
 
+/* Only verify mode cares. */
+static void leave_user_mode(void)
+{
+	if (!vm.core || !vm.verify)
+		return;
+	plex86_core_kernel_mode(vm.core, vm.icount - 1);
+	plex86_core_user_mode(vm.core, vm.tables->cr3, vm.icount);
+}
+
 void bochs_step(void)
 {
 	uint64_t fault, arg = vm.act[vm.cpu.gpr[REG_NEXT]].arg;
@@ -195,6 +216,7 @@ void bochs_step(void)
 	vm.emulated_acts++;
 	switch (cpu_step(&vm.cpu, &view, &fault, &access)) {
 	case STEP_FAULT:
+		leave_user_mode();
 		if (vm.on_fault && vm.on_fault(fault, access))
 			return;
 		vm.faults++;
@@ -202,6 +224,7 @@ void bochs_step(void)
 		vm.cpu.gpr[REG_NEXT]++;
 		break;
 	case STEP_CALL:
+		leave_user_mode();
 		vm.cpu.gpr[REG_NEXT]++;
 		vm.on_call(arg);
 		break;

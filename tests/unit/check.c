@@ -130,6 +130,14 @@ static void check_mapping(const struct plex86_space *s, const struct mapping *m)
 		complain("I2: %#llx has rights %x, allowed are %x", la, m->prot, allow);
 		return;
 	}
+	/* A page that the slice being verified writes is a copy; nothing else can be written. */
+	if (vm.verify && m->off >= VM_OBJECT) {
+		if (m->prot & PLEX86_PROT_EXEC)
+			complain("%#llx: a private copy can be executed", la);
+		return;
+	}
+	if (vm.verify && (m->prot & PLEX86_PROT_WRITE))
+		complain("%#llx: a shared page is writable in verify mode", la);
 	if (vm_frame_of_offset(m->off) != (pa & ~(PAGE - 1))) {
 		complain("I3: %#llx shows another page than %#llx", la, (unsigned long long)pa);
 		return;

@@ -70,6 +70,7 @@ static void map(struct plex86_space *s, const struct plex86_map_op *op)
 
 static bool valid(const struct plex86_map_op *op)
 {
+	uint64_t object = VM_OBJECT + (vm.verify ? VM_SCRATCH : 0);
 	uint64_t bytes = op->npages * PAGE;
 
 	if (op->gva.la % PAGE || !op->npages || bytes / PAGE != op->npages ||
@@ -79,8 +80,7 @@ static bool valid(const struct plex86_map_op *op)
 		return true;
 	return op->kind == PLEX86_MAP && op->prot && op->prot < 8 &&
 	       !((op->prot & PLEX86_PROT_WRITE) && (op->prot & PLEX86_PROT_EXEC)) &&
-	       op->off.off % PAGE == 0 && op->off.off < VM_OBJECT &&
-	       VM_OBJECT - op->off.off >= bytes;
+	       op->off.off % PAGE == 0 && op->off.off < object && object - op->off.off >= bytes;
 }
 
 /* ---- Failing ---- */
@@ -118,7 +118,7 @@ static int probe(char why[PLEX86_WHY_LEN])
 static int open(const struct plex86_engine_config *config, struct plex86_engine **e,
 		char why[PLEX86_WHY_LEN])
 {
-	if (config->ram != vm.object || config->ram_size != VM_OBJECT)
+	if (config->ram != vm.object || config->ram_size != VM_OBJECT + (vm.verify ? VM_SCRATCH : 0))
 		complain("open() with another RAM");
 	engine.opened++;
 	*e = &engine;
@@ -350,6 +350,8 @@ static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec
 	if (engine.script)
 		return engine.script(s, cpu, budget_ns, x);
 	execute(s, cpu, budget_ns, x);
+	if (engine.harm)
+		engine.harm(s, cpu, vec, x);
 	return 0;
 }
 

@@ -22,9 +22,9 @@ void vm_init(uint64_t seed)
 
 	memset(&vm, 0, sizeof(vm));
 	memset(&engine, 0, sizeof(engine));
-	vm.object = aligned_alloc(PAGE, VM_OBJECT);
+	vm.object = aligned_alloc(PAGE, VM_OBJECT + VM_SCRATCH);
 	vm.trace = aligned_alloc(PAGE, VM_RAM);
-	memset(vm.object, 0, VM_OBJECT);
+	memset(vm.object, 0, VM_OBJECT + VM_SCRATCH);
 	/* Guest-physical order is not the object's, and there is room around the blocks. */
 	for (i = 0; i < VM_RAM / VM_BLOCK; i++) {
 		vm.block[i] = (2 + (i * 37) % (VM_RAM / VM_BLOCK)) * VM_BLOCK;
@@ -80,6 +80,11 @@ void vm_core(unsigned int spaces, bool strict)
 	vm_core_config(&config);
 	config.max_spaces = spaces;
 	config.strict = strict;
+	if (vm.verify) {
+		config.scratch_size = VM_SCRATCH;
+		config.ram_size += VM_SCRATCH;
+		config.case_file = vm.case_file;
+	}
 	if (plex86_core_open(&config, &bochs_host_ops, &vm.core, why)) {
 		printf("Bail out! The core does not open: %s\n", why);
 		exit(1);
@@ -128,6 +133,32 @@ static void load_tables(void)
 	vm.slice.cr3 = t->cr3;
 }
 
+/* Bochs, one instruction at a time; a jump and what it leads to are two here. */
+static enum plex86_verdict replay(void)
+{
+	enum plex86_verdict verdict;
+	const struct act *act;
+
+	do {
+		act = &vm.act[vm.cpu.gpr[REG_NEXT]];
+		if (vm.slice.changed || vm.slice.ticks)
+			complain("a replay has changed something");
+		if (vm.cpu.gpr[REG_NEXT] < vm.nacts && act->kind == ACT_EXEC &&
+		    vm.cpu.rip != act->la) {
+			vm.cpu.rip = act->la;
+			vm.icount++;
+		} else {
+			bochs_step();
+		}
+		/* The kernel was called, and what it returned to is another slice's. */
+		if (!plex86_core_replaying(vm.core))
+			return PLEX86_RAN;
+		vm.slice.icount = vm.icount;
+		verdict = plex86_core_replay(vm.core, &vm.cpu, &vm.slice);
+	} while (verdict == PLEX86_REPLAY);
+	return verdict;
+}
+
 enum plex86_verdict vm_slice_only(void)
 {
 	struct plex86_cpu before = vm.cpu;
@@ -139,9 +170,11 @@ enum plex86_verdict vm_slice_only(void)
 	vm.slice.ticks_left = vm.ticks_left == TICKS_RANDOM ? 1 + rng_below(&vm.rng, 500)
 							    : vm.ticks_left;
 	vm.verdict = plex86_core_slice(vm.core, &vm.cpu, &vm.vec, &vm.slice);
-	vm.icount += vm.slice.ticks;
 	if (!vm.slice.changed && memcmp(&before, &vm.cpu, sizeof(before)))
 		complain("the state was changed, and nobody said so");
+	if (vm.verdict == PLEX86_REPLAY)
+		vm.verdict = replay();
+	vm.icount += vm.slice.ticks;
 	if (vm.verdict == PLEX86_EMULATE && vm.slice.changed)
 		complain("EMULATE, but something ran");
 	return vm.verdict;
@@ -161,6 +194,7 @@ enum plex86_verdict vm_slice(void)
 			bochs_step();
 		break;
 	case PLEX86_RAN:
+	case PLEX86_REPLAY:	/* vm_slice_only() has done it */
 		break;
 	}
 	return vm.verdict;

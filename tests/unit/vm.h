@@ -26,6 +26,7 @@
 #define VM_FRAMES	(VM_RAM >> 12)
 #define VM_BLOCK	UINT64_C(0x10000)
 #define VM_OBJECT	(VM_RAM + 4 * VM_BLOCK)	/* RAM is a part of the object, in disorder */
+#define VM_SCRATCH	PLEX86_VERIFY_BYTES	/* behind it, in verify mode */
 
 #define PAGE		UINT64_C(4096)
 
@@ -194,6 +195,9 @@ struct plex86_engine {
 	/* Replaces the program: what the next run() reports.  NULL: run the program. */
 	int (*script)(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
 		      struct plex86_exit *exit);
+	/* Called when the program has run, before the core sees what came of it. */
+	void (*harm)(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec *vec,
+		     struct plex86_exit *exit);
 };
 
 extern struct plex86_engine engine;
@@ -226,6 +230,9 @@ struct vm {
 	const struct act *act;
 	uint64_t nacts;
 	bool bare;			/* reading and writing need no code */
+	bool verify;			/* vm_core() starts the core in verify mode */
+	const char *case_file;
+	const char *(*disassemble)(uint64_t la);	/* NULL: all are "mov eax, ebx" */
 	bool unchecked;			/* no checks before native code runs: only for speed */
 	bool (*on_fault)(uint64_t la, uint32_t access);	/* true: try again */
 	void (*on_call)(uint64_t arg);
@@ -241,7 +248,7 @@ struct vm {
 	struct plex86_slice slice;
 
 	unsigned int complaints;	/* broken rules; the first few are printed */
-	unsigned int log_count, log_errors;
+	unsigned int log_count, log_errors, log_panics;
 	char log[LOG_LINES][256];
 };
 
@@ -267,7 +274,7 @@ void vm_do(enum act_kind kind, uint64_t la);
 /* Gives the core one slice of the present program; Bochs does what it says. */
 enum plex86_verdict vm_slice(void);
 
-/* One slice, and no emulation afterwards. */
+/* One slice, replayed if there is something to replay, and no emulation afterwards. */
 enum plex86_verdict vm_slice_only(void);
 
 /* One act in a slice and without Bochs's help: could native code do it? */

@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The slice that runs natively on copies, and Bochs on its way to the same
+ * place.  Where that is can't be told from RIP alone, since a loop passes the
+ * same RIP many times: it is the first instruction boundary at which RIP, all
+ * registers and all pages are as native code left them.  If Bochs leaves user
+ * mode, or takes absurdly long, it will never come there: a difference.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "verify.h"
+
+/*
+ * No CPU executes more instructions in a nanosecond; string instructions, whose
+ * iterations are steps of their own, cost a sixteenth.
+ */
+#define INSNS_PER_NS	32
+#define STEP_COST	16
+#define SLACK_STEPS	10000
+
+/* What it executes on average, and the shortest run that gets anywhere. */
+#define USUAL_INSNS_PER_NS	2
+#define MIN_BUDGET_NS		25000
+
+#define TF		(1u << 8)
+
+/* Pages of the last slice that the next one gets at once. */
+#define MAX_PREFAULT	64
+
+int plex86_verify_init(struct plex86_verify **vp, struct plex86_world *world, uint64_t scratch,
+		       const char *engine, const char *case_file)
+{
+	struct plex86_verify *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	v->before = malloc(PLEX86_VERIFY_BYTES);
+	v->trace = malloc(PLEX86_VERIFY_TRACE * sizeof(*v->trace));
+	if (!v->before || !v->trace) {
+		plex86_verify_fini(v);
+		return -ENOMEM;
+	}
+	v->world = world;
+	v->host = world->host;
+	v->scratch = scratch;
+	v->engine = engine;
+	v->case_file = case_file;
+	world->verify = v;
+	*vp = v;
+	return 0;
+}
+
+void plex86_verify_fini(struct plex86_verify *v)
+{
+	if (!v)
+		return;
+	if (v->world)
+		v->world->verify = NULL;
+	free(v->before);
+	free(v->trace);
+	free(v->ops);
+	free(v);
+}
+
+/* ---- Private pages ---- */
+
+static struct plex86_frame *frame_of(struct plex86_verify *v, const struct plex86_private *p)
+{
+	return plex86_frame_of(v->world, p->gpa);
+}
+
+/* Has the engine told again what is at all the places that show @f in this space. */
+static void remap(struct plex86_verify *v, const struct plex86_frame *f)
+{
+	struct plex86_world *w = v->world;
+	uint32_t slot = f->rmap;
+
+	while (slot != PLEX86_NONE) {
+		struct plex86_node *n = w->nodes[PLEX86_SLOT_NODE(slot)];
+		unsigned int index = PLEX86_SLOT_INDEX(slot);
+
+		if (n->shadow == v->space)
+			plex86_remap(n, index);
+		slot = n->rnext[index];
+	}
+}
+
+/* From now on the pages are Bochs's again; their copies stay until the next slice. */
+static void release(struct plex86_verify *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->npages; i++)
+		frame_of(v, &v->page[i])->flags &= ~PLEX86_FRAME_PRIVATE;
+	v->npages = 0;
+	v->space = NULL;
+	v->replaying = false;
+}
+
+void plex86_verify_begin(struct plex86_verify *v, const struct plex86_cpu *cpu,
+			 const struct plex86_vec *vec)
+{
+	release(v);
+	v->start = *cpu;
+	v->start_vec = *vec;
+}
+
+uint64_t plex86_verify_budget(uint64_t budget_ns, uint64_t ticks)
+{
+	uint64_t ns = ticks / USUAL_INSNS_PER_NS;
+
+	if (ns < MIN_BUDGET_NS)
+		ns = MIN_BUDGET_NS;
+	if (ns > PLEX86_VERIFY_NS)
+		ns = PLEX86_VERIFY_NS;
+	return ns < budget_ns ? ns : budget_ns;
+}
+
+void plex86_verify_prefault(struct plex86_verify *v, struct plex86_shadow *s)
+{
+	uint32_t i, n = v->nrecent < MAX_PREFAULT ? v->nrecent : MAX_PREFAULT;
+
+	v->space = s;
+	v->paging = s->paging;
+	if (v->recent_space == s)
+		for (i = 0; i < n; i++)
+			plex86_verify_write(v, s, v->recent[i]);
+}
+
+int plex86_verify_write(struct plex86_verify *v, struct plex86_shadow *s, plex86_gva_t la)
+{
+	struct plex86_world *w = v->world;
+	struct plex86_node *n = plex86_tree_leaf(s, la, false);
+	struct plex86_private *p;
+	struct plex86_frame *f;
+	unsigned int index;
+	uint64_t in;
+
+	if (!n)
+		return 0;
+	index = (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
+	if (!(n->prot[index] & PLEX86_PROT_WRITE))
+		return 0;
+	f = &w->frames[n->frame[index]];
+	if (f->flags & PLEX86_FRAME_PRIVATE)
+		return 0;
+	if (v->npages == PLEX86_VERIFY_PAGES)
+		return -ENOSPC;
+	in = (uint64_t)v->npages << PLEX86_PAGE_SHIFT;
+	p = &v->page[v->npages++];
+	p->la.la = la.la & PLEX86_PAGE_MASK;
+	p->gpa.pa = (uint64_t)n->frame[index] << PLEX86_PAGE_SHIFT;
+	p->shared = plex86_ram_host(w->ram, p->gpa, PLEX86_PAGE_SIZE);
+	p->copy = w->ram->host + v->scratch + in;
+	p->differs_at = 0;
+	memcpy(p->copy, p->shared, PLEX86_PAGE_SIZE);
+	memcpy(v->before + in, p->shared, PLEX86_PAGE_SIZE);
+	f->flags |= PLEX86_FRAME_PRIVATE;
+	remap(v, f);
+	return 1;
+}
+
+static struct plex86_map_op *next_op(struct plex86_verify *v, uint32_t n)
+{
+	struct plex86_map_op *grown;
+
+	if (n == v->maxops) {
+		grown = realloc(v->ops, (n + 256) * sizeof(*grown));
+		if (!grown)
+			return NULL;
+		v->ops = grown;
+		v->maxops = n + 256;
+	}
+	return &v->ops[n];
+}
+
+const struct plex86_map_op *plex86_verify_overlay(struct plex86_verify *v,
+						  const struct plex86_map_op *ops, uint32_t *np)
+{
+	uint32_t i, j, n = 0;
+
+	for (i = 0; i < *np; i++) {
+		const uint8_t *first = v->world->ram->host + ops[i].off.off;
+		uint64_t bytes = ops[i].npages << PLEX86_PAGE_SHIFT;
+		struct plex86_map_op *op = next_op(v, n);
+
+		if (!op)
+			return NULL;
+		n++;
+		*op = ops[i];
+		if (op->kind != PLEX86_MAP)
+			continue;
+		op->prot &= ~PLEX86_PROT_WRITE;
+		for (j = 0; j < v->npages; j++) {
+			const struct plex86_private *p = &v->page[j];
+
+			if (p->shared < first || p->shared >= first + bytes)
+				continue;
+			op = next_op(v, n);
+			if (!op)
+				return NULL;
+			n++;
+			*op = ops[i];
+			/* The filter has seen the shared page's bytes, not these: no code. */
+			op->prot &= ~PLEX86_PROT_EXEC;
+			op->gva.la += (uint64_t)(p->shared - first);
+			op->off.off = (uint64_t)(p->copy - v->world->ram->host);
+			op->npages = 1;
+		}
+	}
+	*np = n;
+	return v->ops;
+}
+
+void plex86_verify_forget(struct plex86_verify *v, const struct plex86_shadow *s)
+{
+	if (v->space == s)
+		v->space = NULL;
+	if (v->recent_space == s)
+		v->recent_space = NULL;
+}
+
+/* ---- The replay ---- */
+
+/*
+ * A store that native code has lost would leave no trace in the private pages:
+ * have Bochs tell of its writes to all other pages that it may write.
+ */
+static void watch(struct plex86_verify *v, const struct plex86_node *n)
+{
+	struct plex86_world *w = v->world;
+	unsigned int i;
+
+	for (i = 0; i < n->entries; i++) {
+		if (n->level > 1) {
+			if (n->child[i] != PLEX86_NONE)
+				watch(v, w->nodes[n->child[i]]);
+		} else if ((n->prot[i] & PLEX86_PROT_WRITE) &&
+			   !(w->frames[n->frame[i]].flags & PLEX86_FRAME_PRIVATE)) {
+			w->host->watch_writes((plex86_gpa_t){ (uint64_t)n->frame[i]
+							      << PLEX86_PAGE_SHIFT }, UINT32_MAX);
+		}
+	}
+}
+
+bool plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
+		       const struct plex86_vec *vec, uint64_t ran_ns, bool single_step)
+{
+	uint32_t i;
+
+	v->recent_space = v->space;
+	v->nrecent = 0;
+	for (i = 0; i < v->npages; i++) {
+		if (memcmp(v->page[i].copy, v->before + ((uint64_t)i << PLEX86_PAGE_SHIFT),
+			   PLEX86_PAGE_SIZE))
+			v->recent[v->nrecent++] = v->page[i].la;
+		if (v->space)
+			remap(v, frame_of(v, &v->page[i]));
+	}
+	/* Where TF was set, events come first, and Bochs does not ask. */
+	if (single_step || (cpu->rflags & TF)) {
+		v->stats.unverified[PLEX86_UNVERIFIED_STEP]++;
+		release(v);
+		return false;
+	}
+	if (v->space && v->space->root != PLEX86_NONE)
+		watch(v, v->world->nodes[v->space->root]);
+	v->end = *cpu;
+	v->end_vec = *vec;
+	v->ran_ns = ran_ns;
+	v->patience = (ran_ns * INSNS_PER_NS + SLACK_STEPS) * STEP_COST;
+	v->steps = v->ntrace = 0;
+	v->nearest_diff = v->nearest_count = 0;
+	v->stray = false;
+	v->replaying = true;
+	return true;
+}
+
+static uint64_t linear(const struct plex86_cpu *cpu, uint64_t rip)
+{
+	if (cpu->mode == PLEX86_MODE_64)
+		return rip;
+	return (cpu->seg[PLEX86_CS].base + rip) & UINT32_MAX;
+}
+
+static const uint8_t *byte_at(const struct plex86_verify *v, uint64_t la)
+{
+	const struct plex86_paging *p = &v->paging;
+	unsigned int level = plex86_paging_levels(p);
+	plex86_gpa_t at = { p->root };
+	uint64_t e;
+
+	if (!plex86_gva_valid(p, (plex86_gva_t){ la }))
+		return NULL;
+	for (;; level--) {
+		e = plex86_entry_read(v->world->ram, p, level, at,
+				      (la >> plex86_paging_shift(p, level)) &
+				      (plex86_paging_entries(p, level) - 1));
+		if (!plex86_entry_usable(p, level, e))
+			return NULL;
+		if (plex86_entry_is_leaf(p, level, e))
+			break;
+		at.pa = p->mode == PLEX86_PAGING_32 ? e & UINT64_C(0xfffff000) : e & PLEX86_PTE_ADDR;
+	}
+	at = plex86_entry_frame(p, level, e, (plex86_gva_t){ la });
+	at.pa += la & ~PLEX86_PAGE_MASK;
+	return plex86_ram_host(v->world->ram, at, 1);
+}
+
+unsigned int plex86_verify_code(const struct plex86_verify *v, uint64_t la, uint8_t *code,
+				unsigned int len)
+{
+	const uint8_t *from = NULL;
+	unsigned int i;
+
+	for (i = 0; i < len; i++, la++, from++) {
+		if (!i || !(la & ~PLEX86_PAGE_MASK))
+			from = byte_at(v, la);
+		if (!from)
+			break;
+		code[i] = *from;
+	}
+	return i;
+}
+
+static bool same_memory(struct plex86_verify *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->npages; i++) {
+		struct plex86_private *p = &v->page[i];
+
+		/* A loop comes by often: look first where the difference was last time. */
+		if (p->shared[p->differs_at] == p->copy[p->differs_at] &&
+		    !memcmp(p->shared, p->copy, PLEX86_PAGE_SIZE))
+			continue;
+		while (p->shared[p->differs_at] == p->copy[p->differs_at])
+			p->differs_at = (p->differs_at + 1) % PLEX86_PAGE_SIZE;
+		return false;
+	}
+	return true;
+}
+
+/* Bochs is at the right RIP: is it there?  PLEX86_DIFF_* of what is not the same. */
+static uint32_t look(struct plex86_verify *v, const struct plex86_cpu *cpu)
+{
+	uint32_t diff = plex86_compare_cpu(v, cpu), flags;
+	unsigned int count = plex86_compare_count(cpu, &v->end);
+	struct plex86_vec vec;
+
+	if (!(diff & (PLEX86_DIFF_GPR | PLEX86_DIFF_SEG))) {
+		if (v->stray)
+			diff |= PLEX86_DIFF_STRAY;
+		if (!same_memory(v))
+			diff |= PLEX86_DIFF_MEMORY;
+		v->host->read_vec(&vec);
+		diff |= plex86_compare_vec(v, &vec);
+	}
+	if (diff == PLEX86_DIFF_FLAGS) {
+		flags = (cpu->rflags ^ v->end.rflags) & PLEX86_USER_FLAGS;
+		if (!(flags & ~PLEX86_STATUS_FLAGS) && plex86_excuse_flags(v, flags) == flags) {
+			v->excused |= 1u << PLEX86_TOLERATED_FLAGS;
+			return 0;
+		}
+	}
+	count += __builtin_popcount(diff);
+	if (diff && (!v->nearest_diff || count <= v->nearest_count)) {
+		v->nearest = *cpu;
+		v->host->read_vec(&v->nearest_vec);
+		v->nearest_diff = diff;
+		v->nearest_count = count;
+	}
+	return diff;
+}
+
+static void count_excuses(struct plex86_verify *v, uint32_t kinds)
+{
+	unsigned int i;
+
+	for (i = 0; i < PLEX86_TOLERATED; i++)
+		v->stats.tolerated[i] += kinds >> i & 1;
+}
+
+/* Is there a reason, on the way, why Bochs may have gone another way? */
+static bool excused(struct plex86_verify *v)
+{
+	uint32_t kinds = plex86_excuse_kinds(v);
+
+	/* An approximation may change what is computed, but not where that leads to. */
+	if (v->nearest_diff & ~(PLEX86_DIFF_X87 | PLEX86_DIFF_VECTOR | PLEX86_DIFF_MEMORY) ||
+	    !v->nearest_diff)
+		kinds &= ~(1u << PLEX86_TOLERATED_APPROXIMATION);
+	/* Stored x87 pointers are in memory and nowhere else. */
+	if (v->nearest_diff != PLEX86_DIFF_MEMORY)
+		kinds &= ~(1u << PLEX86_TOLERATED_X87_POINTERS);
+	count_excuses(v, kinds);
+	return kinds;
+}
+
+static void different(struct plex86_verify *v, const char *how)
+{
+	static const char *const names[] = {
+		"RIP", "general registers", "segment registers", "flags", "x87 registers",
+		"vector registers", "memory", "a page that only Bochs wrote",
+	};
+	const struct plex86_cpu *bochs = v->nearest_diff ? &v->nearest : &v->last;
+	uint32_t diff = v->nearest_diff ? v->nearest_diff : PLEX86_DIFF_RIP;
+	struct plex86_vec vec = v->nearest_vec;
+	char why[160], line[PLEX86_WHY_LEN + 200];
+	unsigned int i, len;
+	int err;
+
+	v->stats.differences++;
+	len = snprintf(why, sizeof(why), "%s; differing:", how);
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (diff >> i & 1 && len < sizeof(why))
+			len += snprintf(why + len, sizeof(why) - len, " %s,", names[i]);
+	why[(len < sizeof(why) ? len : sizeof(why)) - 1] = 0;
+	if (!v->nearest_diff)
+		v->host->read_vec(&vec);
+	err = plex86_case_write(v, why, bochs, &vec);
+	if (err)
+		snprintf(line, sizeof(line), "verify: engine %s and Bochs differ (%s); the case "
+			 "could not be written to %.150s: %s", v->engine, why, v->case_file,
+			 strerror(-err));
+	else
+		snprintf(line, sizeof(line), "verify: engine %s and Bochs differ (%s); the case is "
+			 "in %.200s", v->engine, why, v->case_file);
+	v->host->log(PLEX86_LOG_PANIC, line);
+}
+
+static uint64_t step_cost(const struct plex86_verify *v, const struct plex86_cpu *cpu)
+{
+	return cpu->rip == v->last.rip && cpu->gpr[PLEX86_RCX] != v->last.gpr[PLEX86_RCX] ?
+	       1 : STEP_COST;
+}
+
+enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex86_cpu *cpu,
+				      uint64_t icount)
+{
+	uint64_t cost = v->steps ? step_cost(v, cpu) : 0;
+	bool same;
+
+	/* Asked again, after an event that was none: nothing was executed. */
+	if (v->steps && icount == v->icount)
+		return PLEX86_REPLAY_ON;
+	if (v->steps && icount != v->icount + 1) {
+		v->stats.unverified[PLEX86_UNVERIFIED_EVENTS]++;
+		release(v);
+		return PLEX86_REPLAY_DIFFERENT;
+	}
+	v->icount = icount;
+	v->excused = 0;
+	v->last = *cpu;
+	if (cpu->rip == v->end.rip && !look(v, cpu)) {
+		v->stats.slices++;
+		v->stats.instructions += v->steps;
+		v->stats.pages += v->npages;
+		count_excuses(v, v->excused);
+		release(v);
+		return PLEX86_REPLAY_SAME;
+	}
+	if (v->patience < cost) {
+		if (excused(v))
+			v->stats.unverified[PLEX86_UNVERIFIED_INEXACT]++;
+		else
+			different(v, "Bochs does not come to where native code was");
+		release(v);
+		return PLEX86_REPLAY_DIFFERENT;
+	}
+	v->patience -= cost;
+	v->steps++;
+	v->ticks++;
+	same = v->ntrace && cost == 1;	/* an iteration: once is enough */
+	if (!same)
+		v->trace[v->ntrace++ & (PLEX86_VERIFY_TRACE - 1)] = linear(cpu, cpu->rip);
+	return PLEX86_REPLAY_ON;
+}
+
+uint32_t plex86_verify_ticks(struct plex86_verify *v)
+{
+	uint64_t ticks = v->ticks ? v->ticks : 1;
+
+	if (ticks > UINT32_MAX)
+		ticks = UINT32_MAX;
+	v->ticks = 0;
+	return (uint32_t)ticks;
+}
+
+void plex86_verify_left(struct plex86_verify *v, uint64_t icount)
+{
+	if (!v->replaying)
+		return;
+	if (icount != v->icount)
+		v->stats.unverified[PLEX86_UNVERIFIED_EVENTS]++;
+	else if (excused(v))
+		v->stats.unverified[PLEX86_UNVERIFIED_INEXACT]++;
+	else
+		different(v, "Bochs left user mode before it came to where native code was");
+	release(v);
+}
+
+void plex86_verify_written(struct plex86_verify *v, plex86_gpa_t gpa)
+{
+	const struct plex86_frame *f = plex86_frame_of(v->world, gpa);
+
+	if (!v->replaying || v->stray || !f || (f->flags & PLEX86_FRAME_PRIVATE))
+		return;
+	v->stray = true;
+	v->stray_gpa = gpa;
+	v->stray_rip = v->last.rip;
+}
+
+void plex86_verify_abandon(struct plex86_verify *v)
+{
+	if (v->replaying)
+		v->stats.unverified[PLEX86_UNVERIFIED_RESET]++;
+	release(v);
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What two exact processors may do differently.  Each entry is a place in the
+ * manual that leaves a result undefined or says how far an approximation may be
+ * off.  SDM: Intel's Software Developer's Manual.
+ */
+#include <string.h>
+
+#include "verify.h"
+
+#define CF	0x001u
+#define PF	0x004u
+#define AF	0x010u
+#define ZF	0x040u
+#define SF	0x080u
+#define OF	0x800u
+
+struct mnemonic {
+	const char *name;
+	uint32_t undefined;	/* left undefined */
+	uint32_t kept;		/* not touched: an earlier instruction's */
+};
+
+/*
+ * SDM vol. 1, appendix A.2 ("EFLAGS cross-reference", entries "-"), and for what
+ * came later the "Flags affected" paragraph of the instruction in vol. 2.  For
+ * shifts and rotates see below.
+ */
+static const struct mnemonic mnemonics[] = {
+	{ "aaa", OF | SF | ZF | PF, 0 },
+	{ "aad", OF | AF | CF, 0 },
+	{ "aam", OF | AF | CF, 0 },
+	{ "aas", OF | SF | ZF | PF, 0 },
+	{ "and", AF, 0 },
+	{ "andn", AF | PF, 0 },
+	{ "bextr", AF | SF | PF, 0 },
+	{ "blsi", AF | PF, 0 },
+	{ "blsmsk", AF | PF, 0 },
+	{ "blsr", AF | PF, 0 },
+	{ "bsf", CF | OF | SF | AF | PF, 0 },
+	{ "bsr", CF | OF | SF | AF | PF, 0 },
+	{ "bt", OF | SF | AF | PF, ZF },
+	{ "btc", OF | SF | AF | PF, ZF },
+	{ "btr", OF | SF | AF | PF, ZF },
+	{ "bts", OF | SF | AF | PF, ZF },
+	{ "bzhi", AF | PF, 0 },
+	{ "daa", OF, 0 },
+	{ "das", OF, 0 },
+	{ "dec", 0, CF },
+	{ "div", CF | OF | SF | ZF | AF | PF, 0 },
+	{ "idiv", CF | OF | SF | ZF | AF | PF, 0 },
+	{ "imul", SF | ZF | AF | PF, 0 },
+	{ "inc", 0, CF },
+	{ "lzcnt", OF | SF | PF | AF, 0 },
+	{ "mul", SF | ZF | AF | PF, 0 },
+	{ "or", AF, 0 },
+	{ "rcl", OF, SF | ZF | AF | PF },
+	{ "rcr", OF, SF | ZF | AF | PF },
+	{ "rol", OF, SF | ZF | AF | PF },
+	{ "ror", OF, SF | ZF | AF | PF },
+	{ "sar", OF | AF, 0 },
+	{ "shl", OF | AF | CF, 0 },
+	{ "shld", CF | OF | SF | ZF | AF | PF, 0 },
+	{ "shr", OF | AF | CF, 0 },
+	{ "shrd", CF | OF | SF | ZF | AF | PF, 0 },
+	{ "test", AF, 0 },
+	{ "tzcnt", OF | SF | PF | AF, 0 },
+	{ "xor", AF, 0 },
+};
+
+/* Begin so and touch no status flag.  Whatever is not here counts as writing all. */
+static const char *const neutral[] = {
+	"mov", "lea", "push ", "pop ", "j", "call", "ret", "nop", "set", "cmov", "xchg", "bswap",
+	"not", "cbw", "cwd", "cdq", "cqo", "leave", "enter", "endbr", "pause", "multibyte", "prefetch",
+	"lodsb", "lodsw", "lodsd", "lodsq", "stosb", "stosw", "stosd", "stosq",
+	"rep movs", "rep stos", "rep lods", "sarx", "shlx", "shrx", "rorx", "mulx", "pdep", "pext",
+	"lfence", "mfence", "sfence",
+};
+
+/* SDM vol. 2: RCPPS, RSQRTPS (relative error up to 1.5 * 2^-12) and their later forms. */
+static const char *const approximations[] = {
+	"rcpps", "rcpss", "rsqrtps", "rsqrtss", "vrcp", "vrsqrt", "vexp2",
+	/* SDM vol. 1, 8.3.10: transcendental instructions, accurate to 1 ulp. */
+	"fsin", "fcos", "fptan", "fpatan", "f2xm1", "fyl2x",
+};
+
+/* What stores FIP, FDP and FOP, and FXSAVE MXCSR_MASK too: see verify_compare.c. */
+static const char *const pointers[] = { "fnstenv", "fstenv", "fnsave", "fsave", "fxsave" };
+
+/* What shows the host's descriptor tables where the engine can't hide them. */
+static const char *const tables[] = {
+	"sgdt", "sidt", "sldt", "str ", "smsw", "lar", "lsl", "verr", "verw",
+	"lds", "les", "lfs", "lgs", "lss",
+};
+
+static bool starts(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
+static bool any(const char *text, const char *const *list, unsigned int n)
+{
+	while (n--)
+		if (starts(text, list[n]))
+			return true;
+	return false;
+}
+#define ANY(text, list) any(text, list, sizeof(list) / sizeof(*(list)))
+
+static const struct mnemonic *find(const char *text)
+{
+	size_t len = strcspn(text, " "), i;
+
+	for (i = 0; i < sizeof(mnemonics) / sizeof(*mnemonics); i++)
+		if (strlen(mnemonics[i].name) == len && !strncmp(text, mnemonics[i].name, len))
+			return &mnemonics[i];
+	return NULL;
+}
+
+static const char *without_lock(const char *text)
+{
+	return starts(text, "lock ") ? text + 5 : text;
+}
+
+/* Is the first operand one of 8 or 16 bits? */
+static bool narrow(const char *text)
+{
+	const char *operand = strchr(text, ' ');
+	size_t len;
+
+	if (!operand)
+		return false;
+	len = strcspn(++operand, ",");
+	if (starts(operand, "byte ptr") || starts(operand, "word ptr"))
+		return true;
+	if (memchr(operand, '[', len))
+		return false;
+	if (operand[0] == 'r' && operand[1] >= '0' && operand[1] <= '9')
+		return strchr("bwl", operand[len - 1]);
+	return operand[0] != 'e' && operand[0] != 'r';
+}
+
+/*
+ * SDM vol. 2, SAL/SAR/SHL/SHR, SHLD, SHRD, RCL/RCR/ROL/ROR: OF is defined for a
+ * count of 1; the others are (but AF) where the count, which is taken modulo 32
+ * or 64, is below the operand's size: always, with 32 and 64 bits.
+ */
+static uint32_t of_shift(const char *text, uint32_t undefined)
+{
+	const char *count = strrchr(text, ',');
+
+	if (count && (!strcmp(count, ", 1") || !strcmp(count, ", 0x01")))
+		return undefined & AF;
+	return narrow(text) ? undefined : undefined & (OF | AF);
+}
+
+static bool shifts(const char *text)
+{
+	static const char *const names[] = {
+		"rcl ", "rcr ", "rol ", "ror ", "sar ", "shl ", "shld ", "shr ", "shrd ",
+	};
+
+	return ANY(text, names);
+}
+
+uint32_t plex86_undefined_flags(const char *text)
+{
+	const struct mnemonic *m;
+
+	text = without_lock(text);
+	m = find(text);
+	if (!m)
+		return 0;
+	return shifts(text) ? of_shift(text, m->undefined) : m->undefined;
+}
+
+static bool by_cl(const char *text)
+{
+	const char *count = strrchr(text, ',');
+
+	return shifts(text) && count && !strcmp(count, ", cl");
+}
+
+/* SIMD and x87 write no flags, but for comparisons. */
+static bool is_vector(const char *text)
+{
+	static const char *const comparing[] = {
+		"popf", "ptest", "pcmp", "popcnt", "vptest", "vpcmp", "vtest", "vcomi", "vucomi",
+		"verr", "verw", "vm", "fcomi", "fucomi", "comi", "ucomi", "cmps", "scas",
+	};
+	size_t len = strcspn(text, " ");
+
+	if (ANY(text, comparing))
+		return false;
+	return strchr("pvf", text[0]) ||
+	       (len > 3 && strchr("sp", text[len - 2]) && strchr("sd", text[len - 1]));
+}
+
+/* Status flags that it leaves as they were, for certain or perhaps. */
+static uint32_t kept_flags(const char *text)
+{
+	const struct mnemonic *m = find(text = without_lock(text));
+
+	if (m)
+		return m->kept | (by_cl(text) ? PLEX86_STATUS_FLAGS : 0);	/* CL may be 0 */
+	return is_vector(text) || ANY(text, neutral) ? PLEX86_STATUS_FLAGS : 0;
+}
+
+static bool text_at(const struct plex86_verify *v, uint64_t la, char *text, size_t len)
+{
+	uint8_t code[15 + 1] = { 0 };
+
+	if (!plex86_verify_code(v, la, code, 15))
+		return false;
+	v->host->disassemble(&v->last, la, code, text, len);
+	return true;
+}
+
+uint32_t plex86_excuse_flags(struct plex86_verify *v, uint32_t flags)
+{
+	uint64_t i, first = v->ntrace > PLEX86_VERIFY_TRACE ? v->ntrace - PLEX86_VERIFY_TRACE : 0;
+	uint32_t open = flags, excused = 0;
+	char text[128];
+
+	/* Who wrote each of them last? */
+	for (i = v->ntrace; i > first && open; i--) {
+		if (!text_at(v, v->trace[(i - 1) & (PLEX86_VERIFY_TRACE - 1)], text, sizeof(text)))
+			break;
+		excused |= open & plex86_undefined_flags(text);
+		open &= kept_flags(text) & ~excused;
+	}
+	return excused;
+}
+
+static uint32_t kinds_of(const struct plex86_verify *v, const char *text)
+{
+	bool tables_seen = !v->world->strict &&
+			   !(v->world->caps->flags & PLEX86_CAP_SELECTORS);
+	const char *comma;
+
+	text = without_lock(text);
+	if (ANY(text, approximations))
+		return 1u << PLEX86_TOLERATED_APPROXIMATION;
+	if (ANY(text, pointers))
+		return 1u << PLEX86_TOLERATED_X87_POINTERS;
+	if (starts(text, "rdrand") || starts(text, "rdseed"))
+		return 1u << PLEX86_TOLERATED_RANDOM;
+	if (!tables_seen)
+		return 0;
+	/* MOV and PUSH of a segment register. */
+	comma = starts(text, "mov ") ? strrchr(text, ',') : starts(text, "push ") ? text + 4 : NULL;
+	if (comma)
+		comma += strspn(comma, ", ");
+	if (ANY(text, tables) ||
+	    (comma && strlen(comma) == 2 && comma[1] == 's' && strchr("cdefgs", comma[0])))
+		return 1u << PLEX86_TOLERATED_SELECTORS;
+	return 0;
+}
+
+uint32_t plex86_excuse_kinds(struct plex86_verify *v)
+{
+	/* A loop is many times the same addresses: those looked at lately are skipped. */
+	static uint64_t seen[4096];
+	uint64_t i, first = v->ntrace > PLEX86_VERIFY_TRACE ? v->ntrace - PLEX86_VERIFY_TRACE : 0;
+	uint32_t kinds = 0;
+	char text[128];
+
+	memset(seen, 0xff, sizeof(seen));
+	for (i = first; i < v->ntrace; i++) {
+		uint64_t la = v->trace[i & (PLEX86_VERIFY_TRACE - 1)];
+
+		if (seen[la % 4096] == la)
+			continue;
+		seen[la % 4096] = la;
+		if (text_at(v, la, text, sizeof(text)))
+			kinds |= kinds_of(v, text);
+	}
+	return kinds;
+}
+
+const char *plex86_tolerated_name(enum plex86_tolerated t)
+{
+	static const char *const names[] = {
+		[PLEX86_TOLERATED_FLAGS] = "undefined-flags",
+		[PLEX86_TOLERATED_X87_POINTERS] = "x87-pointers",
+		[PLEX86_TOLERATED_X87_EMPTY] = "x87-empty-registers",
+		[PLEX86_TOLERATED_TRAP] = "trapping-instruction",
+		[PLEX86_TOLERATED_APPROXIMATION] = "approximations",
+		[PLEX86_TOLERATED_RANDOM] = "random-numbers",
+		[PLEX86_TOLERATED_SELECTORS] = "selectors",
+	};
+
+	return names[t];
+}
+
+const char *plex86_unverified_name(enum plex86_unverified u)
+{
+	static const char *const names[] = {
+		[PLEX86_UNVERIFIED_STEP] = "single-step",
+		[PLEX86_UNVERIFIED_EVENTS] = "events",
+		[PLEX86_UNVERIFIED_INEXACT] = "inexact",
+		[PLEX86_UNVERIFIED_RESET] = "reset",
+	};
+
+	return names[u];
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * plugin/verify_excuse.c: who wrote a flag last, and did the manual say what?  An
+ * excuse too many hides a bug, one too few stops a guest that did nothing wrong.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin/core_internal.h"
+#include "vm.h"
+
+#define CODE	UINT64_C(0x400000)
+#define CF	0x001u
+#define PF	0x004u
+#define AF	0x010u
+#define ZF	0x040u
+#define SF	0x080u
+#define OF	0x800u
+#define ALL	(CF | PF | AF | ZF | SF | OF)
+
+static struct tables t;
+static const char *const *program;
+
+static const char *text_at(uint64_t la)
+{
+	return program[la - CODE];
+}
+
+static void begin(void)
+{
+	vm_init(31);
+	tables_init(&t, PAGING_LONG);
+	tables_map(&t, CODE, frame_alloc(), P_USER & ~P_W);
+	vm.tables = &t;
+	vm.bare = vm.verify = true;
+	vm.case_file = "verify-excuse.case";
+	vm.ticks_left = 1000;
+	vm.cpu.rip = CODE;
+	vm_core(2, false);
+	vm_do(ACT_READ, CODE);
+	vm.disassemble = text_at;
+}
+
+/* As if Bochs had executed these. */
+static struct plex86_verify *executed(const char *const *texts)
+{
+	struct plex86_verify *v = vm.core->verify;
+
+	program = texts;
+	for (v->ntrace = 0; texts[v->ntrace]; v->ntrace++)
+		v->trace[v->ntrace] = CODE + v->ntrace;
+	return v;
+}
+#define EXECUTED(...) executed((const char *const []){ __VA_ARGS__, NULL })
+
+static void one_instruction(void)
+{
+	static const struct { const char *text; uint32_t undefined; } cases[] = {
+		{ "add eax, ebx", 0 },
+		{ "cmp eax, ebx", 0 },
+		{ "and eax, ebx", AF },
+		{ "lock and dword ptr ds:[rax], ebx", AF },
+		{ "imul eax, ebx", SF | ZF | AF | PF },
+		{ "mul ebx", SF | ZF | AF | PF },
+		{ "idiv ebx", ALL },
+		{ "bsf eax, ebx", ALL & ~ZF },
+		{ "bt eax, ebx", OF | SF | AF | PF },
+		{ "aam 0x0a", OF | AF | CF },
+		{ "tzcnt rax, rbx", OF | SF | PF | AF },
+		{ "shl eax, 1", AF },
+		{ "shl eax, 0x01", AF },
+		{ "shl eax, 0x04", OF | AF },
+		{ "shr r10, cl", OF | AF },
+		{ "shr r10d, cl", OF | AF },
+		{ "shr r10b, cl", OF | AF | CF },
+		{ "shl al, cl", OF | AF | CF },
+		{ "shl spl, cl", OF | AF | CF },
+		{ "shl word ptr ds:[rax], cl", OF | AF | CF },
+		{ "shl dword ptr ds:[rax], cl", OF | AF },
+		{ "sar ax, cl", OF | AF },
+		{ "rol eax, 0x05", OF },
+		{ "rcr eax, 1", 0 },
+		{ "shld eax, ebx, 0x01", AF },
+		{ "shld eax, ebx, 0x05", OF | AF },
+		{ "shrd ax, bx, cl", ALL },
+		{ "andn eax, ebx, ecx", AF | PF },
+		{ "android", 0 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		is(plex86_undefined_flags(cases[i].text), cases[i].undefined, cases[i].text);
+}
+
+static void who_wrote_it(void)
+{
+	is(plex86_excuse_flags(EXECUTED("imul eax, ebx"), ALL), SF | ZF | AF | PF, "just now");
+	is(plex86_excuse_flags(EXECUTED("imul eax, ebx"), ZF), ZF, "only what was asked for");
+	is(plex86_excuse_flags(EXECUTED("imul eax, ebx", "mov eax, ecx", "jz .+5", "push rax",
+					"movaps xmm0, xmm1", "fld st0"), ZF), ZF,
+	   "what comes behind touches no flag");
+	is(plex86_excuse_flags(EXECUTED("imul eax, ebx", "add eax, ebx"), ALL), 0,
+	   "until a flag is written");
+	is(plex86_excuse_flags(EXECUTED("imul eax, ebx", "inc eax"), ALL), 0, "or all but one");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "inc eax"), ALL), CF, "which is kept");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "rol eax, 1"), ALL), SF | ZF | AF | PF,
+	   "a rotation keeps four");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "shl eax, cl"), ALL), ALL,
+	   "a shift by CL keeps all, if CL is 0");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "shl eax, 0x02"), ALL), OF | AF, "and by 2 none");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "popf"), ALL), 0, "POPF writes all");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "popcnt eax, ebx"), ALL), 0, "and so does POPCNT");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "ucomiss xmm0, xmm1"), ALL), 0, "and UCOMISS");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "something new"), ALL), 0,
+	   "what is not known writes all");
+	is(plex86_excuse_flags(EXECUTED("mov eax, ebx"), ALL), 0, "before the slice: not excused");
+}
+
+static void kinds(void)
+{
+	const uint32_t selectors = 1u << PLEX86_TOLERATED_SELECTORS;
+
+	is(plex86_excuse_kinds(EXECUTED("mov eax, ebx", "mulps xmm0, xmm1", "push rax")), 0,
+	   "exact instructions");
+	is(plex86_excuse_kinds(EXECUTED("rcpps xmm0, xmm1", "mov eax, ebx")),
+	   1u << PLEX86_TOLERATED_APPROXIMATION, "an approximation");
+	is(plex86_excuse_kinds(EXECUTED("fsin")), 1u << PLEX86_TOLERATED_APPROXIMATION, "FSIN");
+	is(plex86_excuse_kinds(EXECUTED("rdseed rax", "rdrand rcx")), 1u << PLEX86_TOLERATED_RANDOM,
+	   "random numbers");
+	is(plex86_excuse_kinds(EXECUTED("fnstenv ss:[rsp]")), 1u << PLEX86_TOLERATED_X87_POINTERS,
+	   "stored x87 pointers");
+	engine.caps.flags &= ~PLEX86_CAP_SELECTORS;
+	is(plex86_excuse_kinds(EXECUTED("mov ax, ds")), selectors, "a selector is read");
+	is(plex86_excuse_kinds(EXECUTED("push ss")), selectors, "a selector is pushed");
+	is(plex86_excuse_kinds(EXECUTED("mov ax, dx", "push rsi")), 0, "these are none");
+	vm.core->world.strict = true;
+	is(plex86_excuse_kinds(EXECUTED("mov ax, ds")), 0, "strict=1: they are the guest's");
+	vm.core->world.strict = false;
+	engine.caps.flags |= PLEX86_CAP_SELECTORS;
+	is(plex86_excuse_kinds(EXECUTED("mov ax, ds")), 0, "so they are with an engine that has them");
+}
+
+/* A long replay is a ring: only what is in it is looked at. */
+static void long_trace(void)
+{
+	static const char *const texts[] = { "mov eax, ebx", "div ebx", NULL };
+	struct plex86_verify *v = executed(texts);
+	uint64_t i;
+
+	for (i = 0; i < PLEX86_VERIFY_TRACE; i++)
+		v->trace[i] = CODE;
+	v->trace[4] = CODE + 1;
+	v->ntrace = PLEX86_VERIFY_TRACE + 5;
+	is(plex86_excuse_flags(v, ZF), ZF, "the newest wraps round");
+	v->trace[4] = CODE;
+	v->trace[5] = CODE + 1;
+	is(plex86_excuse_flags(v, ZF), ZF, "so does the oldest");
+	v->trace[5] = CODE;
+	is(plex86_excuse_flags(v, ZF), 0, "none");
+}
+
+static void names(void)
+{
+	unsigned int i, good = 0;
+
+	for (i = 0; i < PLEX86_TOLERATED; i++)
+		good += plex86_tolerated_name(i) && plex86_tolerated_name(i)[0];
+	for (i = 0; i < PLEX86_UNVERIFIED; i++)
+		good += plex86_unverified_name(i) && plex86_unverified_name(i)[0];
+	is(good, PLEX86_TOLERATED + PLEX86_UNVERIFIED, "each has a name");
+}
+
+int main(void)
+{
+	begin();
+	one_instruction();
+	who_wrote_it();
+	kinds();
+	long_trace();
+	names();
+	vm_close();
+	ok(vm_is_clean());
+	return tap_done();
+}
