@@ -87,10 +87,10 @@ static const char *const approximations[] = {
 /* What stores FIP, FDP and FOP, and FXSAVE MXCSR_MASK too: see verify_compare.c. */
 static const char *const pointers[] = { "fnstenv", "fstenv", "fnsave", "fsave", "fxsave" };
 
-/* What shows the host's descriptor tables where the engine can't hide them. */
+/* What shows or uses the host's descriptor tables where the engine can't hide them. */
 static const char *const tables[] = {
 	"sgdt", "sidt", "sldt", "str ", "smsw", "lar", "lsl", "verr", "verw",
-	"lds", "les", "lfs", "lgs", "lss",
+	"lds", "les", "lfs", "lgs", "lss", "callf", "jmpf", "retf", "iret",
 };
 
 static bool starts(const char *text, const char *with)

@@ -132,7 +132,8 @@ static void kinds(void)
 	engine.caps.flags &= ~PLEX86_CAP_SELECTORS;
 	is(plex86_excuse_kinds(EXECUTED("mov ax, ds")), selectors, "a selector is read");
 	is(plex86_excuse_kinds(EXECUTED("push ss")), selectors, "a selector is pushed");
-	is(plex86_excuse_kinds(EXECUTED("mov ax, dx", "push rsi")), 0, "these are none");
+	is(plex86_excuse_kinds(EXECUTED("callf ds:0x10100000")), selectors, "a far call");
+	is(plex86_excuse_kinds(EXECUTED("mov ax, dx", "push rsi", "call .+5")), 0, "these are none");
 	vm.core->world.strict = true;
 	is(plex86_excuse_kinds(EXECUTED("mov ax, ds")), 0, "strict=1: they are the guest's");
 	vm.core->world.strict = false;
