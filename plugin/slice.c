@@ -391,7 +391,7 @@ static enum plex86_verdict run_slice(struct plex86_core *core, struct plex86_cpu
 		memset(&exit, 0, sizeof(exit));
 		budget_ns = plex86_clock_ns(&core->clock, budget);
 		if (core->verify)
-			budget_ns = plex86_verify_budget(budget_ns, budget);
+			budget_ns = plex86_verify_budget(core->verify, budget);
 		err = core->ops->run(s->engine, cpu, vec, flags, budget_ns, &exit);
 		if (err) {
 			lose(core, s, strerror(-err));

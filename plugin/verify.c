@@ -21,7 +21,10 @@
 #define STEP_COST	16
 #define SLACK_STEPS	10000
 
-/* What it executes on average, and the shortest run that gets anywhere. */
+/*
+ * What it executes on average, and the shortest run that gets anywhere: a timer
+ * event may come late by what native code does in that.
+ */
 #define USUAL_INSNS_PER_NS	2
 #define MIN_BUDGET_NS		25000
 
@@ -108,7 +111,7 @@ void plex86_verify_begin(struct plex86_verify *v, const struct plex86_cpu *cpu,
 	v->start_vec = *vec;
 }
 
-uint64_t plex86_verify_budget(uint64_t budget_ns, uint64_t ticks)
+uint64_t plex86_verify_budget(struct plex86_verify *v, uint64_t ticks)
 {
 	uint64_t ns = ticks / USUAL_INSNS_PER_NS;
 
@@ -116,7 +119,10 @@ uint64_t plex86_verify_budget(uint64_t budget_ns, uint64_t ticks)
 		ns = MIN_BUDGET_NS;
 	if (ns > PLEX86_VERIFY_NS)
 		ns = PLEX86_VERIFY_NS;
-	return ns < budget_ns ? ns : budget_ns;
+	/* Engines may put map operations off until they run. */
+	ns += v->queued * v->world->caps->map_page_ns;
+	v->queued = 0;
+	return ns;
 }
 
 void plex86_verify_prefault(struct plex86_verify *v, struct plex86_shadow *s)
@@ -212,6 +218,7 @@ const struct plex86_map_op *plex86_verify_overlay(struct plex86_verify *v,
 		}
 	}
 	*np = n;
+	v->queued += n;
 	return v->ops;
 }
 

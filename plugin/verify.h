@@ -93,6 +93,7 @@ struct plex86_verify {
 	uint8_t *before;		/* [npages] pages as they were at the start */
 	struct plex86_map_op *ops;	/* the overlay that flush() gives to the engine */
 	uint32_t maxops;
+	uint64_t queued;		/* operations given to the engine since it last ran */
 	const void *recent_space;	/* only compared; where the last slice wrote ... */
 	plex86_gva_t recent[PLEX86_VERIFY_PAGES];
 	uint32_t nrecent;
@@ -139,10 +140,10 @@ void plex86_verify_begin(struct plex86_verify *v, const struct plex86_cpu *cpu,
 			 const struct plex86_vec *vec);
 
 /*
- * How long native code may run, of @budget_ns: about as long as Bochs takes @ticks
- * for, so that the guest's timers come in time.
+ * How long native code may run, ns: about as much as Bochs executes in @ticks, so
+ * that the guest's timers come in time, and time for the map operations.
  */
-uint64_t plex86_verify_budget(uint64_t budget_ns, uint64_t ticks);
+uint64_t plex86_verify_budget(struct plex86_verify *v, uint64_t ticks);
 
 /* Gives the slice in @s copies of the pages that the last one there wrote. */
 void plex86_verify_prefault(struct plex86_verify *v, struct plex86_shadow *s);
