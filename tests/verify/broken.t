@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# An engine that now and then flips one bit, in a register, a flag, a vector register
+# or in memory: verify mode finds each of them, in a real Bochs with a real guest, and
+# the guest does not notice.
+set -u
+. "$top_srcdir/tests/tap.sh"
+
+run=$top_srcdir/tests/guest/run-guest
+image=$top_builddir/tests/guest/tk64.img
+plugin=$top_builddir/tests/verify/.libs/libbx_plex86.so
+work=$top_builddir/tests/verify/work
+[ -r "$image" ] || tap_skip_all "there is no test kernel: the compiler can't make it"
+
+rm -rf "$work"
+mkdir -p "$work/plugins"
+work=$(realpath "$work")
+ln -s "$top_builddir"/bochs/plugins/* "$work/plugins/"
+ln -sf "$plugin" "$work/plugins/libbx_plex86.so"
+
+model=corei7_haswell_4770
+if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
+	model=ryzen
+fi
+# Segments, in long mode: nothing there but far transfers keeps slices from being compared.
+options=(-c "$model" -e 8 -g 0x10 -s 200000 -n 20 -t 120 -b "$BOCHS")
+
+plain() {
+	"$run" "${options[@]}" bochs "$image" >"$work/plain.log"
+}
+
+broken() {		# broken WHERE EVERY: one run
+	rm -f "$work/$1".*
+	PLEX86_PLUGINS=$work/plugins PLEX86_BREAK=$1,$2 PLEX86_BREAK_LOG=$work/$1.flips \
+		"$run" -k "$work" "${options[@]}" -x "panic: action=report" -x "plex86: engine=process, \
+verify=1, verify_case=$work/$1.case, stats=$work/$1.json" bochs "$image" >"$work/$1.log"
+}
+
+count() {		# count WHERE KEY: of the statistics of verify mode
+	awk -F '[:,]' -v key="\"$2\"" '/"verify"/ { on = 1 } on && index($1, key) { print $2; exit }' \
+		"$work/$1.json"
+}
+
+tap "the test kernel runs under plain Bochs" plain
+# found WHERE SLACK: of the bits that were flipped, all but those in SLACK slices.
+found() {
+	local flips found
+	flips=$(wc -l <"$work/$1.flips")
+	found=$(count "$1" differences)
+	echo "$flips flipped, $found found"
+	[ "$flips" -ge 5 ] && [ "$found" -ge 3 ] && [ "$found" -le "$flips" ] &&
+		[ $((flips - found)) -le "$2" ]
+}
+
+# Verify mode says which slices it can't compare (docs/verify.md).
+not_compared() {
+	echo $(($(count "$1" events) + $(count "$1" inexact)))
+}
+
+while read -r where every; do
+	tap "a run with a bit flipped in a $where now and then" broken "$where" "$every"
+	slack=$(not_compared "$where")
+	tap "each is found" found "$where" "$slack"
+	echo "# $(found "$where" "$slack")"
+	tap "the case says what differs" grep -q '^# ' "$work/$where.case"
+	tap "the guest saw none" "$top_srcdir/tests/guest/compare-logs" \
+		-k "$top_srcdir/tests/guest/limits-process" "$work/plain.log" "$work/$where.log"
+done <<-'END'
+	register 5
+	flag 5
+	vector 5
+	memory 1
+END
+tap_done
