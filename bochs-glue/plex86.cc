@@ -45,6 +45,9 @@ static bx_plex86_c *thePlex86 = NULL;
 enum { ENGINE_AUTO, ENGINE_DRIVER, ENGINE_PROCESS, ENGINE_NONE };
 static const char *const engine_names[] = { "auto", "driver", "process", "none", NULL };
 
+enum { HANDOVER_POLICY, HANDOVER_ALWAYS };
+static const char *const handover_names[] = { "policy", "always", NULL };
+
 static bx_param_c *option(const char *name)
 {
   return SIM->get_param(name, SIM->get_param(BXPN_PLEX86));
@@ -138,6 +141,7 @@ void bx_plex86_c::init(void)
   config.max_spaces = ((bx_param_num_c *) option("max_spaces"))->get();
   config.populate = POPULATE_PAGES;
   config.strict = ((bx_param_bool_c *) option("strict"))->get() != 0;
+  config.eager = ((bx_param_enum_c *) option("handover"))->get() == HANDOVER_ALWAYS;
   config.huge1g = BX_CPU(0)->is_cpu_extension_supported(BX_ISA_1G_PAGES);
   config.phys_bits = BX_PHY_ADDRESS_WIDTH;
   config.stats_file = ((bx_param_string_c *) option("stats"))->getptr();
@@ -206,6 +210,9 @@ static void init_options(void)
                       (const char **) engine_names, ENGINE_AUTO, ENGINE_AUTO);
   new bx_param_bool_c(menu, "strict", "Strict",
                       "Leave to Bochs all code that the engine can't run exactly", 0);
+  new bx_param_enum_c(menu, "handover", "When to go native",
+                      "'policy': where it pays; 'always': at every opportunity, for tests",
+                      (const char **) handover_names, HANDOVER_POLICY, HANDOVER_POLICY);
   new bx_param_num_c(menu, "max_spaces", "Address spaces",
                      "Guest address spaces kept ready at once", 1, 1024, 64);
   new bx_param_filename_c(menu, "stats", "Statistics file",

@@ -37,6 +37,7 @@ struct plex86_core_config {
 	uint32_t max_spaces;	/* shadow spaces at the most */
 	uint32_t populate;	/* pages mapped before a space first runs, at the most */
 	bool strict;		/* see plex86_filter_mask() */
+	bool eager;		/* natively at every opportunity, whatever it costs: for tests */
 	bool huge1g;		/* the CPU model has 1 GiB pages */
 	unsigned int phys_bits;	/* and this many physical address bits */
 	const char *stats_file;	/* JSON, written at close; NULL or "": none */

@@ -32,6 +32,8 @@ struct plex86_core {
 	bool stuck;			/* the page of .stuck_rip ended its last slice */
 	uint64_t stuck_rip;
 	bool user;			/* CPL is 3 */
+	bool was_asked;			/* ... and plan() was asked since it became so */
+	bool ran;			/* ... and something ran natively */
 	uint64_t accounted;		/* instruction count up to which .stats.emulated is right */
 	unsigned int emulating;		/* why: index into .stats.emulated */
 	uint32_t told;			/* bits: refusal reasons that were logged */

@@ -45,17 +45,24 @@ void plex86_core_account(struct plex86_core *core, uint64_t icount)
 	core->accounted = icount;
 }
 
+/* Whether speed does not matter, since tests are to see all that can run natively. */
+static bool always(const struct plex86_core *core)
+{
+	return (core->config.eager && core->ops) || core->verify;
+}
+
 uint64_t plex86_core_user_mode(struct plex86_core *core, uint64_t cr3, uint64_t icount)
 {
 	uint64_t after;
 
 	core->stats.user_entries++;
 	core->user = true;
+	core->was_asked = core->ran = false;
 	core->sample_ns = 0;
 	core->accounted = icount;
 	core->emulating = PLEX86_BY_POLICY;
 	after = plex86_policy_user(&core->policy, cr3, icount);
-	return core->verify ? 0 : after;	/* speed does not matter: verify all */
+	return always(core) ? 0 : after;
 }
 
 void plex86_core_kernel_mode(struct plex86_core *core, uint64_t icount)
@@ -122,13 +129,16 @@ bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint
 
 	plex86_core_account(core, icount);
 	core->stats.asked++;
+	if (!core->was_asked)
+		core->stats.entries_asked++;
+	core->was_asked = true;
 	if (core->stats_requested) {
 		core->stats_requested = 0;
 		plex86_core_report(core);
 	}
 	wait->leave_page = false;
 	if (plex86_policy_plan(&core->policy, cr3, rip, icount, core->ops && any_space(core, cr3),
-			       &wait->ticks) == PLEX86_PLAN_EMULATE && !core->verify) {
+			       &wait->ticks) == PLEX86_PLAN_EMULATE && !always(core)) {
 		core->emulating = PLEX86_BY_POLICY;
 		sample_speed(core, icount);
 		return false;
@@ -405,6 +415,9 @@ static enum plex86_verdict run_slice(struct plex86_core *core, struct plex86_cpu
 			return refuse(core, slice, PLEX86_REFUSE_ENGINE, exit.why);
 		}
 		core->stats.slices++;
+		if (!core->ran)
+			core->stats.entries_native++;
+		core->ran = true;
 		slice->changed = true;
 		core->last = s;
 		s->lived = s->mapped;

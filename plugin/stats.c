@@ -94,6 +94,8 @@ static struct json_object *build(const struct plex86_stats *s, const struct plex
 
 	sect = sub(o, "user");
 	put(sect, "entries", s->user_entries);
+	put(sect, "entries_asked", s->entries_asked);
+	put(sect, "entries_native", s->entries_native);
 	put(sect, "asked", s->asked);
 	put(sect, "native_slices", s->slices);
 	put(sect, "native_ns", s->native_ns);

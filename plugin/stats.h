@@ -22,6 +22,8 @@ enum plex86_emulated {
 
 struct plex86_stats {
 	uint64_t user_entries;		/* transitions to CPL 3 */
+	uint64_t entries_asked;		/* those that lasted until plan() was asked */
+	uint64_t entries_native;	/* those after which something ran natively */
 	uint64_t asked;			/* plan() calls */
 	uint64_t slices;
 	uint64_t native_ns;		/* in the engine, from entry to trap */

@@ -44,7 +44,7 @@ static void value(struct json_object *o, const char *section, const char *key, u
 /* Scripts and the demo's report read these. */
 static const char *const keys[][24] = {
 	{ NULL, "version", "engine", "wall_ns", "spaces" },
-	{ "user", "entries", "asked", "native_slices", "native_ns", "native_ticks", "steps" },
+	{ "user", "entries", "entries_asked", "entries_native", "asked", "native_slices", "native_ns", "native_ticks", "steps" },
 	{ "emulated_instructions", "short-burst", "code-page", "trapping-code", "segments",
 	  "not-user", "engine", "32-bit-code", "fpu-off", "breakpoint" },
 	{ "refusals", "not-user", "virtual-8086", "trap-flag", "segments", "selectors", "engine" },
@@ -224,6 +224,39 @@ static void from_the_core(void)
 	ok(vm.log_count >= 4 && strstr(vm.log[0], "engine fake"));
 }
 
+/* For tests: natively at once and always, but not without an engine. */
+static void eager(void)
+{
+	struct plex86_core_config config;
+	char why[PLEX86_WHY_LEN];
+	struct json_object *o;
+	struct plex86_wait wait;
+
+	for (unsigned int with = 0; with < 2; with++) {
+		vm_init(1);
+		vm_core_config(&config);
+		config.stats_file = path;
+		config.eager = true;
+		if (!with)
+			config.engine = "none";
+		ok(!plex86_core_open(&config, &bochs_host_ops, &vm.core, why));
+		for (unsigned int i = 0; i < 3; i++) {
+			is(plex86_core_user_mode(vm.core, 0x1000, 100 * i), 0, "asks at once");
+			is(plex86_core_plan(vm.core, 0x1000, 0, 100 * i + 1, &wait), with,
+			   "and goes native if there is an engine");
+			plex86_core_plan(vm.core, 0x1000, 0, 100 * i + 2, &wait);
+			plex86_core_kernel_mode(vm.core, 100 * i + 3);
+		}
+		plex86_core_user_mode(vm.core, 0x1000, 1000);
+		vm_close();
+	}
+	o = json_object_from_file(path);
+	value(o, "user", "entries", 4);
+	value(o, "user", "entries_asked", 3);
+	value(o, "user", "entries_native", 0);
+	json_object_put(o);
+}
+
 int main(void)
 {
 	if (!mkdtemp(dir)) {
@@ -236,6 +269,7 @@ int main(void)
 	replaced();
 	unwritable();
 	from_the_core();
+	eager();
 	unlink(path);
 	unlink(tmp);
 	rmdir(dir);
