@@ -25,6 +25,7 @@
 #define ATA_DRQ		0x08
 #define ATA_ERR		0x01
 #define ATA_READ_PIO	0x20
+#define ATA_WRITE_PIO	0x30
 #define ATA_READ_DMA	0xc8
 #define SECTOR		512
 
@@ -103,12 +104,12 @@ static bool ata_wait(u8 want)
 	return false;
 }
 
-static bool ata_command(u32 lba, u8 cmd)
+static bool ata_command(u32 lba, u8 sectors, u8 cmd)
 {
 	outb(ATA + 6, 0xe0 | (lba >> 24 & 15));
 	if (!ata_wait(0))
 		return false;
-	outb(ATA + 2, 1);
+	outb(ATA + 2, sectors);		/* 0 stands for 256 */
 	outb(ATA + 3, lba);
 	outb(ATA + 4, lba >> 8);
 	outb(ATA + 5, lba >> 16);
@@ -116,18 +117,30 @@ static bool ata_command(u32 lba, u8 cmd)
 	return true;
 }
 
-/* One sector, by the CPU. */
-bool disk_read_pio(u32 lba, void *to)
+/* Up to 256 sectors, by the CPU. */
+bool disk_sectors(bool write, u32 lba, void *buf, u32 sectors)
 {
-	u32 words = SECTOR / 2;
-
 	if (inb(ATA + 7) == 0xff)
 		return false;
 	outb(ATA_CTL, ATA_NIEN);
-	if (!ata_command(lba, ATA_READ_PIO) || !ata_wait(ATA_DRQ))
+	if (!ata_command(lba, sectors, write ? ATA_WRITE_PIO : ATA_READ_PIO))
 		return false;
-	__asm__ volatile("rep insw" : "+D"(to), "+c"(words) : "d"(ATA) : "memory");
-	return true;
+	while (sectors--) {
+		u32 words = SECTOR / 2;
+
+		if (!ata_wait(ATA_DRQ))
+			return false;
+		if (write)
+			__asm__ volatile("rep outsw" : "+S"(buf), "+c"(words) : "d"(ATA) : "memory");
+		else
+			__asm__ volatile("rep insw" : "+D"(buf), "+c"(words) : "d"(ATA) : "memory");
+	}
+	return ata_wait(0);
+}
+
+bool disk_read_pio(u32 lba, void *to)
+{
+	return disk_sectors(false, lba, to, 1);
 }
 
 static u32 pci_read(u32 dev, u32 fn, u32 reg)
@@ -170,7 +183,7 @@ bool disk_read_dma(u32 lba, u64 to_pa)
 	outb(bm + BM_CMD, 0);
 	outb(bm + BM_STATUS, BM_IRQ | BM_ERROR);
 	outl(bm + BM_PRDT, (u32)((ulong)&prd - PHYSMAP));
-	if (!ata_command(lba, ATA_READ_DMA))
+	if (!ata_command(lba, 1, ATA_READ_DMA))
 		return false;
 	outb(bm + BM_CMD, BM_READ | BM_START);
 	for (u32 i = 0; i < 10000000 && !ok; i++) {

@@ -151,6 +151,8 @@ static void run_groups(void)
 	}
 	if (param.groups & GROUP_HOSTILE)
 		tests_hostile();
+	if (param.groups & GROUP_FUZZ)
+		tests_fuzz();
 	if (param.groups & GROUP_BOCHS_DIFFERS)
 		tests_code_bochs_differs();
 }

@@ -32,8 +32,7 @@ extern const struct one {
 
 extern u8 code_on_disk[];		/* read-only data begins somewhere before, text before that */
 
-/* The kernel's text: whoever wrote to it is caught by this sum. */
-static u32 kernel_sum(void)
+u32 kernel_sum(void)
 {
 	return fnv(FNV_START, (void *)KERNEL_SUM_FROM, (ulong)code_on_disk - KERNEL_SUM_FROM);
 }

@@ -101,6 +101,7 @@ extern u32 wrong, checks;
 #define GROUP_SENSITIVE	8u
 #define GROUP_SEGMENTS	16u
 #define GROUP_HOSTILE	32u
+#define GROUP_FUZZ	128u		/* the cases on the disk; not run by default */
 #define GROUP_BOCHS_DIFFERS 64u		/* plain Bochs is known to be wrong; not run by default */
 
 struct test {
@@ -126,6 +127,8 @@ void tests_sensitive(void);
 void tests_segments(void);
 void tests_v86(void);
 void tests_hostile(void);
+void tests_fuzz(void);
+u32 kernel_sum(void);		/* of the kernel's text: whoever wrote to it is caught by this sum */
 
 struct boot_param {
 	char magic[4];
@@ -200,7 +203,8 @@ void dev_init(void);
 void pit_hz(u32 hz);
 void eoi(u32 vec);
 void lapic_timer(u32 count);	/* periodic; 0 stops it */
-bool disk_read_pio(u32 lba, void *to);
+bool disk_sectors(bool write, u32 lba, void *buf, u32 sectors);
+bool disk_read_pio(u32 lba, void *to);	/* one sector */
 bool disk_read_dma(u32 lba, u64 to_pa);
 void a20(bool on);
 

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * When an entry of the table applies, by the instruction and the state that it
+ * began with.
+ */
+#include <string.h>
+
+#include "table.h"
+
+struct asked {
+	const struct narrowed *n;
+	const struct kind *k;
+};
+
+static uint64_t gpr(const struct narrowed *n, int i)
+{
+	return n->before ? n->before->gpr[i] : n->c->gpr[i];
+}
+
+/* The count of a shift or rotate as the CPU takes it: by operand, masked. */
+static uint32_t count(const struct narrowed *n)
+{
+	const ZydisDecodedInstruction *i = &n->insn;
+	uint32_t last = i->operand_count_visible - 1, c = 1;
+	const ZydisDecodedOperand *o = &n->operand[last];
+
+	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		c = o->imm.value.u;
+	else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value == ZYDIS_REGISTER_CL && last)
+		c = gpr(n, FUZZ_CX);
+	return c & (n->operand[0].size == 64 ? 63 : 31);
+}
+
+static bool count_0(const struct asked *a)
+{
+	return count(a->n) == 0;
+}
+
+static bool count_over_0(const struct asked *a)
+{
+	return count(a->n) > 0;
+}
+
+static bool count_over_1(const struct asked *a)
+{
+	return count(a->n) > 1;
+}
+
+static bool count_over_size(const struct asked *a)
+{
+	return count(a->n) > a->n->operand[0].size;
+}
+
+static bool count_from_size(const struct asked *a)
+{
+	return count(a->n) >= a->n->operand[0].size;
+}
+
+static bool prefix_66(const struct asked *a)
+{
+	return a->n->insn.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE;
+}
+
+static bool prefix_rep(const struct asked *a)
+{
+	for (int i = 0; i < a->n->insn.raw.prefix_count; i++)
+		if (a->n->insn.raw.prefixes[i].value == 0xf2 || a->n->insn.raw.prefixes[i].value == 0xf3)
+			return true;
+	return false;
+}
+
+static bool rex_r(const struct asked *a)
+{
+	return a->n->insn.raw.rex.R;
+}
+
+static bool rex_w(const struct asked *a)
+{
+	return a->n->insn.raw.rex.W;
+}
+
+static bool vex_w(const struct asked *a)
+{
+	return a->n->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && a->n->insn.raw.vex.W;
+}
+
+static bool memory_operand(const struct asked *a)
+{
+	return a->n->insn.raw.modrm.mod != 3;
+}
+
+static bool count_by_immediate(const struct asked *a)
+{
+	return a->n->operand[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+}
+
+static bool far_branch(const struct asked *a)
+{
+	return a->n->insn.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+}
+
+static bool code64(const struct asked *a)
+{
+	return !a->k->code32;
+}
+
+static bool code32(const struct asked *a)
+{
+	return a->k->code32;
+}
+
+/* MOV and PUSH and the like of a segment register. */
+static bool segment_operand(const struct asked *a)
+{
+	for (int i = 0; i < a->n->insn.operand_count; i++)
+		if (a->n->operand[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    ZydisRegisterGetClass(a->n->operand[i].reg.value) == ZYDIS_REGCLASS_SEGMENT)
+			return true;
+	return false;
+}
+
+static const struct {
+	const char *name;
+	bool (*holds)(const struct asked *a);
+} conditions[] = {
+	{ "count=0", count_0 }, { "count>0", count_over_0 }, { "count>1", count_over_1 },
+	{ "count>size", count_over_size }, { "count>=size", count_from_size },
+	{ "rep", prefix_rep }, { "rex.r", rex_r }, { "rex.w", rex_w }, { "vex.w", vex_w },
+	{ "far", far_branch }, { "memory-operand", memory_operand }, { "immediate", count_by_immediate },
+	{ "prefix66", prefix_66 }, { "code64", code64 }, { "code32", code32 },
+	{ "segment-register", segment_operand },
+};
+#define CONDITIONS (sizeof(conditions) / sizeof(conditions[0]))
+
+static bool is_condition(const char *word, void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < CONDITIONS; i++)
+		if (!strcmp(word, conditions[i].name))
+			return true;
+	return false;
+}
+
+bool conditions_known(const char *list)
+{
+	return each_word(list, is_condition, NULL);
+}
+
+static bool holds(const char *word, void *arg)
+{
+	for (size_t i = 0; i < CONDITIONS; i++)
+		if (!strcmp(word, conditions[i].name))
+			return conditions[i].holds(arg);
+	return false;
+}
+
+bool conditions_hold(const char *list, const struct narrowed *n, const struct kind *k)
+{
+	struct asked a = { n, k };
+
+	return each_word(list, holds, &a);
+}

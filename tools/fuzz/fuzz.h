@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The fuzzer, the host's part.  Cases are made from a seed and a number, so
+ * that both name a case for good (make.c, insn.c, state.c); two executors run
+ * them (tests/guest/tests_fuzz.c); their records are compared (compare.c), a
+ * difference is narrowed to one instruction (narrow.c) and looked up in the
+ * table of known ones (table.c, known), or shown (show.c).
+ */
+#ifndef FUZZ_H
+#define FUZZ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <Zydis/Zydis.h>
+
+#include "tests/guest/fuzzcase.h"
+
+/* Cases of one block share vector states, memory contents and the kind of code. */
+#define BLOCK_CASES	16384u
+
+/* ---- randomness (rng.c) ---- */
+struct rng { uint64_t s; };
+struct rng rng_from(uint64_t seed, uint64_t stream, uint64_t n);
+uint64_t rng_next(struct rng *r);
+uint32_t below(struct rng *r, uint32_t n);
+static inline bool one_in(struct rng *r, uint32_t n) { return below(r, n) == 0; }
+uint64_t interesting(struct rng *r);	/* a number with edges */
+
+/* ---- what kind of code (main.c) ---- */
+struct kind {
+	bool code32;
+	bool kernel64;		/* 32-bit code under it is compatibility mode */
+	bool avx512;		/* registers are recorded, EVEX is made */
+	bool bytes;		/* random bytes, not instructions */
+};
+
+/* ---- table of known differences (table.c) ---- */
+struct table;
+struct table *table_read(const char *path);
+enum table_use { TABLE_MAKE, TABLE_RARE, TABLE_NEVER };
+enum table_use table_use(const struct table *t, const ZydisDecodedInstruction *i,
+			 const ZydisDecodedOperand *op, const struct kind *k);
+
+/* ---- decoding (insn.c) ---- */
+void decoder_init(ZydisDecoder *d, const struct kind *k);
+
+/* ---- making cases ---- */
+struct maker {
+	struct kind kind;
+	const struct table *table;
+	ZydisDecoder decoder;
+	uint64_t seed;
+};
+void make_head(const struct maker *m, struct fuzz_head *h);
+void make_template(const struct maker *m, uint32_t block, uint32_t n, uint8_t page[FUZZ_PAGE]);
+void make_state(const struct maker *m, uint32_t block, uint32_t n, uint8_t image[FUZZ_STATE_SIZE]);
+void make_case(const struct maker *m, uint32_t id, struct fuzz_case *c);
+
+/* One instruction; where a relative branch has its displacement, to be set later. */
+struct insn_made { uint8_t len, rel_at, rel_size; };
+bool make_insn(const struct maker *m, struct rng *r, const struct fuzz_case *c, uint64_t at,
+	       uint8_t *to, struct insn_made *made);
+uint64_t make_pointer(const struct maker *m, struct rng *r);
+
+/* ---- files (file.c) ---- */
+struct case_file {
+	struct fuzz_head head;
+	uint8_t *bytes;
+	size_t size;
+	struct fuzz_case *cases;
+};
+void file_begin(const struct maker *m, struct case_file *f, uint32_t block, uint32_t cases);
+/* The same memory and states for other cases. */
+void file_like(const struct case_file *f, struct case_file *out, uint32_t cases);
+bool file_write(const struct case_file *f, const char *path);
+bool file_read(struct case_file *f, const char *path);
+const struct fuzz_record *file_record(const struct case_file *f, uint32_t n);
+const uint8_t *file_state(const struct case_file *f, uint32_t n);
+
+/* ---- comparing (compare.c) ---- */
+/* What differs, as bits: flags where they are in RFLAGS, registers by number. */
+struct diff {
+	bool outcome;		/* vector, or where it ended */
+	bool error, cr2, dr6, memory, selectors, bases;
+	uint64_t flags;
+	uint32_t gpr;
+	uint32_t fcw, fsw, ftw, mxcsr;
+	uint32_t st;
+	uint32_t vec, opmask;	/* registers XMM/YMM/ZMM 0-31, 0-7 */
+};
+bool compare(const struct fuzz_record *a, const struct fuzz_record *b, bool avx512, struct diff *d);
+
+/* ---- narrowing (narrow.c) ---- */
+uint32_t narrow(const struct case_file *f, const struct case_file *g, const struct kind *k,
+		struct case_file *out);
+struct narrowed {
+	const struct fuzz_case *origin;		/* whole */
+	const struct fuzz_case *c;		/* up to the instruction that differs */
+	const struct fuzz_record *a, *b;
+	const struct fuzz_record *before;	/* it, the same for both; NULL: c's own registers */
+	struct diff diff;
+	bool decoded;
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+	uint32_t insn_at;
+	bool vanished;				/* no difference when run again; a, b are of the first run */
+};
+typedef void (*narrowed_fn)(const struct narrowed *n, void *arg);
+/* @f, @g: two runs of the cases; @p, @q: two runs of what narrow() made of them. */
+void narrowed_each(const struct case_file *f, const struct case_file *g, const struct case_file *p,
+		   const struct case_file *q, const struct kind *k, narrowed_fn fn, void *arg);
+/* Takes the next instruction of a case for the one to blame; false after the last. */
+bool narrowed_next(struct narrowed *n, const struct kind *k);
+
+/* The entry that explains all of it, or NULL. */
+const char *table_explains(const struct table *t, const struct narrowed *n, const struct kind *k);
+
+/* ---- showing (show.c) ---- */
+void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t seed);
+
+#endif /* FUZZ_H */

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The command line of the fuzzer; tools/fuzz.sh runs it between two runs of Bochs. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz.h"
+
+static const char usage_text[] =
+"usage: fuzzer [options] make OUT            cases FIRST ... FIRST+COUNT-1 of a seed\n"
+"       fuzzer [options] compare A B OUT     two runs of the same cases; what differs, by\n"
+"                                            prefixes, goes to OUT; prints how many do\n"
+"       fuzzer [options] explain A B P Q     and two runs of what compare made\n"
+"       fuzzer [options] spoil FILE N BIT    changes the N-th record, for tests\n"
+"  -k KIND   code64, compat, code32\n"
+"  -r        random bytes instead of instructions\n"
+"  -5        with AVX-512\n"
+"  -s SEED -f FIRST -n COUNT\n"
+"  -t FILE   table of known differences\n"
+"  -a        explain: show also what is explained\n";
+
+static struct maker maker;
+static uint32_t first, count = BLOCK_CASES;
+static const char *table_path;
+static bool show_all;
+
+static void usage(void)
+{
+	fputs(usage_text, stderr);
+	exit(2);
+}
+
+static uint64_t number(const char *s)
+{
+	char *end;
+	uint64_t v;
+
+	errno = 0;
+	v = strtoull(s, &end, 0);
+	if (errno || end == s || *end)
+		usage();
+	return v;
+}
+
+static void kind(const char *s)
+{
+	maker.kind.code32 = strcmp(s, "code64");
+	maker.kind.kernel64 = strcmp(s, "code32");
+	if (strcmp(s, "code64") && strcmp(s, "code32") && strcmp(s, "compat"))
+		usage();
+}
+
+static int do_make(const char *path)
+{
+	uint32_t block = first / BLOCK_CASES;
+	struct case_file f;
+
+	if (!count || (first + count - 1) / BLOCK_CASES != block) {
+		fprintf(stderr, "fuzzer: cases of one file must be of one block of %u\n", BLOCK_CASES);
+		return 2;
+	}
+	file_begin(&maker, &f, block, count);
+	for (uint32_t i = 0; i < count; i++)
+		make_case(&maker, first + i, &f.cases[i]);
+	return file_write(&f, path) ? 0 : 2;
+}
+
+static void must_read(struct case_file *f, const char *path)
+{
+	if (!file_read(f, path))
+		exit(2);
+}
+
+/* The kernel writes a record's number last of all: a run that stopped has none there. */
+static void must_be_complete(const struct case_file *f, const char *path)
+{
+	for (uint32_t i = 0; i < f->head.cases; i++)
+		if (file_record(f, i)->id != f->cases[i].id) {
+			fprintf(stderr, "fuzzer: %s has no record of its case %u\n", path, i);
+			exit(2);
+		}
+}
+
+static int do_compare(const char *a, const char *b, const char *out)
+{
+	struct case_file f, g, o;
+	uint32_t n;
+
+	must_read(&f, a);
+	must_read(&g, b);
+	must_be_complete(&f, a);
+	must_be_complete(&g, b);
+	if (f.head.cases != g.head.cases ||
+	    memcmp(f.cases, g.cases, f.head.cases * sizeof(*f.cases))) {
+		fprintf(stderr, "fuzzer: %s and %s are not of the same cases\n", a, b);
+		return 2;
+	}
+	n = narrow(&f, &g, &maker.kind, &o);
+	printf("%u\n", n);
+	return file_write(&o, out) ? 0 : 2;
+}
+
+struct tally {
+	uint32_t differing, explained;
+};
+
+static void judge(const struct narrowed *n, void *arg)
+{
+	static const struct table *table;
+	struct tally *t = arg;
+	const char *why;
+
+	if (!table)
+		table = table_read(table_path);
+	why = table_explains(table, n, &maker.kind);
+	if (!why && n->vanished) {
+		struct narrowed m = *n;
+
+		while (!why && narrowed_next(&m, &maker.kind))
+			why = table_explains(table, &m, &maker.kind);
+	}
+	t->differing++;
+	if (why) {
+		t->explained++;
+		printf("explained: %s\n", why);
+	}
+	if (!why || show_all)
+		show(stdout, n, &maker.kind, maker.seed);
+}
+
+/* Two lines of code for scripts: what was explained and by what; the sum at the end. */
+static int do_explain(char **path)
+{
+	static struct tally t;
+	struct case_file f[4];
+
+	for (int i = 0; i < 4; i++) {
+		must_read(&f[i], path[i]);
+		must_be_complete(&f[i], path[i]);
+	}
+	narrowed_each(&f[0], &f[1], &f[2], &f[3], &maker.kind, judge, &t);
+	printf("sum: %u %u\n", t.differing, t.explained);
+	return 0;
+}
+
+static int do_spoil(const char *path, uint32_t n, uint32_t bit)
+{
+	struct case_file f;
+	uint8_t *r;
+
+	must_read(&f, path);
+	if (n >= f.head.cases || bit / 8 >= f.head.record_size)
+		usage();
+	r = (uint8_t *)(uintptr_t)file_record(&f, n);
+	r[bit / 8] ^= 1u << bit % 8;
+	return file_write(&f, path) ? 0 : 2;
+}
+
+int main(int argc, char **argv)
+{
+	int o;
+
+	kind("code64");
+	maker.seed = 1;
+	while ((o = getopt(argc, argv, "k:r5s:f:n:t:a")) != -1) {
+		switch (o) {
+		case 'k': kind(optarg); break;
+		case 'r': maker.kind.bytes = true; break;
+		case '5': maker.kind.avx512 = true; break;
+		case 's': maker.seed = number(optarg); break;
+		case 'f': first = number(optarg); break;
+		case 'n': count = number(optarg); break;
+		case 't': table_path = optarg; break;
+		case 'a': show_all = true; break;
+		default: usage();
+		}
+	}
+	argv += optind;
+	argc -= optind;
+	if (argc < 2)
+		usage();
+	decoder_init(&maker.decoder, &maker.kind);
+	if (!strcmp(argv[0], "make") && argc == 2) {
+		maker.table = table_read(table_path);
+		return do_make(argv[1]);
+	}
+	if (!strcmp(argv[0], "compare") && argc == 4)
+		return do_compare(argv[1], argv[2], argv[3]);
+	if (!strcmp(argv[0], "explain") && argc == 5)
+		return do_explain(argv + 1);
+	if (!strcmp(argv[0], "spoil") && argc == 4)
+		return do_spoil(argv[1], number(argv[2]), number(argv[3]));
+	usage();
+	return 2;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * From a case that differs to the instruction that does: the case is run again
+ * with its first instruction only, with two, and so on.  The shortest that
+ * differs ends with the one to blame, and the one before gives the state that
+ * it began with.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz.h"
+
+#define CASES_MAX	2000		/* more need no narrowing: something is badly wrong */
+#define INSNS_MAX	FUZZ_CODE_MAX
+
+/* Where the instructions of a case begin, one after the other; .n + 1 places. */
+struct starts {
+	uint8_t at[INSNS_MAX + 1];
+	uint8_t n;
+};
+
+static void find_starts(const ZydisDecoder *d, const struct fuzz_case *c, struct starts *s)
+{
+	uint8_t at = 0;
+
+	s->n = 0;
+	s->at[0] = 0;
+	while (at < c->len) {
+		ZydisDecodedInstruction i;
+
+		at += ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(d, NULL, c->code + at, c->len - at, &i)) ?
+		      i.length : 1;
+		s->at[++s->n] = at;
+	}
+}
+
+/* The cases come in batches of rising slots, so that each keeps its place. */
+static int by_batch(const void *x, const void *y)
+{
+	const struct fuzz_case *a = x, *b = y;
+	uint32_t ka, kb;
+
+	memcpy(&ka, a->unused, 4);
+	memcpy(&kb, b->unused, 4);
+	if (ka != kb)
+		return ka < kb ? -1 : 1;
+	return (int)a->slot - (int)b->slot;
+}
+
+static void put_in_batches(struct fuzz_case *c, uint32_t n)
+{
+	uint32_t in_slot[FUZZ_SLOTS] = { 0 };
+
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy(c[i].unused, &in_slot[c[i].slot], 4);
+		in_slot[c[i].slot]++;
+	}
+	qsort(c, n, sizeof(*c), by_batch);
+}
+
+uint32_t narrow(const struct case_file *f, const struct case_file *g, const struct kind *k,
+		struct case_file *out)
+{
+	uint32_t differing = 0, n = 0, size = 0;
+	struct fuzz_case *list = NULL;
+	ZydisDecoder d;
+
+	decoder_init(&d, k);
+	for (uint32_t i = 0; i < f->head.cases; i++) {
+		const struct fuzz_case *c = &f->cases[i];
+		struct starts s;
+		struct diff diff;
+
+		if (compare(file_record(f, i), file_record(g, i), k->avx512, &diff) ||
+		    differing++ >= CASES_MAX)
+			continue;
+		find_starts(&d, c, &s);
+		if (n + s.n > size) {
+			size = 2 * (n + s.n);
+			list = realloc(list, size * sizeof(*list));
+			if (!list)
+				exit(2);
+		}
+		for (int p = 1; p <= s.n; p++) {
+			list[n] = *c;
+			list[n].prefix = p;
+			list[n++].len = s.at[p];
+		}
+	}
+	put_in_batches(list, n);
+	file_like(f, out, n);
+	if (n)
+		memcpy(out->cases, list, n * sizeof(*list));
+	out->head.max_ticks = 20 * f->head.max_ticks;
+	free(list);
+	return differing;
+}
+
+struct place { uint32_t id, prefix, index; };
+
+static int by_case(const void *x, const void *y)
+{
+	const struct place *a = x, *b = y;
+
+	if (a->id != b->id)
+		return a->id < b->id ? -1 : 1;
+	return (int)a->prefix - (int)b->prefix;
+}
+
+static void decode_at(const ZydisDecoder *d, struct narrowed *n, uint32_t at)
+{
+	n->insn_at = at;
+	n->decoded = ZYAN_SUCCESS(ZydisDecoderDecodeFull(d, n->c->code + at, n->c->len - at, &n->insn,
+							 n->operand));
+}
+
+/* One case with all its prefixes, places[0..n). */
+static void one_case(const struct case_file *f, const struct case_file *g, const struct kind *k,
+		     const struct place *p, uint32_t n, struct narrowed *out)
+{
+	const struct fuzz_record *before = NULL;
+	ZydisDecoder d;
+	struct starts s;
+
+	memset(out, 0, sizeof(*out));
+	out->origin = &f->cases[p[n - 1].index];
+	for (uint32_t i = 0; i < n; i++) {
+		out->c = &f->cases[p[i].index];
+		out->a = file_record(f, p[i].index);
+		out->b = file_record(g, p[i].index);
+		out->before = before;
+		if (!compare(out->a, out->b, k->avx512, &out->diff))
+			break;
+		before = out->a;
+		out->vanished = i == n - 1;
+	}
+	decoder_init(&d, k);
+	find_starts(&d, out->c, &s);
+	decode_at(&d, out, s.at[s.n ? s.n - 1 : 0]);
+}
+
+/* What did not differ again: the records of the first time, every instruction suspect. */
+static void first_time(const struct case_file *f, const struct case_file *g, const struct kind *k,
+		       struct narrowed *out)
+{
+	ZydisDecoder d;
+	uint32_t i;
+
+	for (i = 0; i < f->head.cases && f->cases[i].id != out->origin->id; i++)
+		;
+	if (i == f->head.cases)
+		return;
+	out->a = file_record(f, i);
+	out->b = file_record(g, i);
+	out->before = NULL;
+	compare(out->a, out->b, k->avx512, &out->diff);
+	decoder_init(&d, k);
+	decode_at(&d, out, 0);
+}
+
+bool narrowed_next(struct narrowed *n, const struct kind *k)
+{
+	uint32_t at = n->insn_at + (n->decoded ? n->insn.length : 1);
+	ZydisDecoder d;
+
+	if (at >= n->c->len)
+		return false;
+	decoder_init(&d, k);
+	decode_at(&d, n, at);
+	return true;
+}
+
+void narrowed_each(const struct case_file *f, const struct case_file *g, const struct case_file *p,
+		   const struct case_file *q, const struct kind *k, narrowed_fn fn, void *arg)
+{
+	uint32_t n = p->head.cases, i, j;
+	struct place *l = calloc(n + 1, sizeof(*l));
+
+	if (!l)
+		exit(2);
+	for (i = 0; i < n; i++)
+		l[i] = (struct place){ p->cases[i].id, p->cases[i].prefix, i };
+	qsort(l, n, sizeof(*l), by_case);
+	for (i = 0; i < n; i = j) {
+		struct narrowed one;
+
+		for (j = i; j < n && l[j].id == l[i].id; j++)
+			;
+		one_case(p, q, k, l + i, j - i, &one);
+		if (one.vanished)
+			first_time(f, g, k, &one);
+		fn(&one, arg);
+	}
+	free(l);
+}
