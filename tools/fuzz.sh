@@ -5,11 +5,15 @@
 # The last line is "N cases, D differences (E explained)"; the status is 1 if any
 # is not explained.
 #
-#   fuzz.sh N [SEED] [engine=NAME] [from=BLOCK]	N cases
+#   fuzz.sh N [SEED] [engine=NAME] [from=BLOCK] [kind=random]	N cases
 #   fuzz.sh only=ID [SEED] [engine=NAME]	one case, in full
 #
 # Cases come in blocks, each of one kind of code, so that a number and a seed name
-# a case.  What differs and is not explained is in build/fuzz/unexplained.
+# a case.  With kind=random all are of random bytes.  What differs and is not
+# explained is in build/fuzz/unexplained, and one case of each explanation that was
+# needed in build/fuzz/examples.
+#
+# BUILD: a build folder to use as it is.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -17,7 +21,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tools/lib/progress.sh"
 
 usage() {
-	echo "usage: ./quickstart fuzz N|only=CASE [SEED] [engine=process|driver] [from=BLOCK]" >&2
+	echo "usage: ./quickstart fuzz N|only=CASE [SEED] [engine=process|driver] [from=BLOCK] [kind=random]" >&2
 	exit 2
 }
 
@@ -28,13 +32,14 @@ number() {
 	echo "$1"
 }
 
-engine=process only='' block=0
+engine=process only='' block=0 kind=''
 numbers=()
 for arg in "$@"; do
 	case $arg in
 	engine=*) engine=${arg#*=} ;;
 	only=*)	only=$(number "${arg#*=}") ;;
 	from=*)	block=$(number "${arg#*=}") ;;
+	kind=random) kind=random ;;
 	*)	numbers+=("$(number "$arg")") ;;
 	esac
 done
@@ -45,16 +50,18 @@ fi
 total=${numbers[0]}
 seed=${numbers[1]-1}
 
-if [ -z "${PLEX86_FUZZ_BUILT-}" ]; then
-	"$root/tools/build.sh" --for test
-fi
-build=$root/build
+[ -n "${BUILD-}" ] || "$root/tools/build.sh" --for test
+build=${BUILD-$root/build}
 make -s -C "$build" guest-images
 
 block_size=16384
 kind_of() {		# kind_of BLOCK: options of chunk
 	local turn=$(($1 / 6 % 3))
 	local wide=(code64 compat pae) narrow=(pae p32 pse)
+	if [ "$kind" = random ]; then
+		echo "-r -k ${wide[$1 % 3]}"
+		return
+	fi
 	case $(($1 % 6)) in
 	3)	echo -k compat ;;
 	4)	echo "-k ${narrow[turn]}" ;;
@@ -69,6 +76,23 @@ mkdir -p "$out"
 : >"$out/unexplained"
 : >"$out/classes"
 
+# Puts a report's cases where they belong: all that is not explained, and the first
+# one of each explanation.
+sort_cases() {
+	awk -v out="$out" '
+	BEGIN { while ((getline line < (out "/examples")) > 0) seen[line] = 1 }
+	/^explained: / { why = substr($0, 12); print why >>(out "/classes"); next }
+	/^sum: / { exit }
+	/^case / {
+		to = why == "" ? "unexplained" : why in seen ? "" : "examples"
+		if (to == "examples")
+			print "\n" why >>(out "/examples")
+		seen[why] = 1
+		why = ""
+	}
+	to != "" { print >>(out "/" to) }'
+}
+
 chunk() {		# chunk BLOCK OPTIONS...: adds to the sums
 	local cases d e a n
 	# shellcheck disable=SC2046 # several options
@@ -79,8 +103,7 @@ chunk() {		# chunk BLOCK OPTIONS...: adds to the sums
 	}
 	done=$((done + cases)) differences=$((differences + d)) explained=$((explained + e))
 	asked=$((asked + a)) native=$((native + n))
-	sed -n 's/^explained: //p' "$out/chunk/report" >>"$out/classes"
-	[ "$d" = "$e" ] || grep -v '^explained: \|^sum: ' "$out/chunk/report" >>"$out/unexplained"
+	sort_cases <"$out/chunk/report"
 }
 
 done=0 differences=0 explained=0 asked=0 native=0
@@ -94,7 +117,7 @@ else
 	[ "$take" -le $block_size ] || take=$block_size
 	while [ "$done" -lt "$total" ]; do
 		left=$((total - done))
-		chunk "$block" -f $((block * block_size)) -n $((left < take ? left : take))
+		chunk "$block" -a -f $((block * block_size)) -n $((left < take ? left : take))
 		block=$((block + 1))
 		echo "$done of $total cases, $differences differences ($explained explained)," \
 			"$(elapsed "$start")"

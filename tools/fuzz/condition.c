@@ -61,6 +61,11 @@ static bool prefix_66(const struct asked *a)
 	return a->n->insn.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE;
 }
 
+static bool prefix_67(const struct asked *a)
+{
+	return a->n->insn.attributes & ZYDIS_ATTRIB_HAS_ADDRESSSIZE;
+}
+
 static bool prefix_rep(const struct asked *a)
 {
 	for (int i = 0; i < a->n->insn.raw.prefix_count; i++)
@@ -82,6 +87,18 @@ static bool rex_w(const struct asked *a)
 static bool vex_w(const struct asked *a)
 {
 	return a->n->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && a->n->insn.raw.vex.W;
+}
+
+/* Bit 3 of VEX.vvvv, which is stored inverted, names registers that 32-bit code hasn't. */
+static bool vex_v3(const struct asked *a)
+{
+	return a->n->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && !(a->n->insn.raw.vex.vvvv & 8);
+}
+
+/* Bochs says that there is no such instruction. */
+static bool plain_ud(const struct asked *a)
+{
+	return a->n->a->vector == 6 && a->n->a->ip == a->n->insn_at;
 }
 
 static bool memory_operand(const struct asked *a)
@@ -125,10 +142,10 @@ static const struct {
 } conditions[] = {
 	{ "count=0", count_0 }, { "count>0", count_over_0 }, { "count>1", count_over_1 },
 	{ "count>size", count_over_size }, { "count>=size", count_from_size },
-	{ "rep", prefix_rep }, { "rex.r", rex_r }, { "rex.w", rex_w }, { "vex.w", vex_w },
+	{ "rep", prefix_rep }, { "rex.r", rex_r }, { "rex.w", rex_w }, { "vex.w", vex_w }, { "vex.v3", vex_v3 },
 	{ "far", far_branch }, { "memory-operand", memory_operand }, { "immediate", count_by_immediate },
-	{ "prefix66", prefix_66 }, { "code64", code64 }, { "code32", code32 },
-	{ "segment-register", segment_operand },
+	{ "prefix66", prefix_66 }, { "prefix67", prefix_67 }, { "code64", code64 }, { "code32", code32 },
+	{ "segment-register", segment_operand }, { "plain-ud", plain_ud },
 };
 #define CONDITIONS (sizeof(conditions) / sizeof(conditions[0]))
 

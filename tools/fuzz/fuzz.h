@@ -113,6 +113,15 @@ void narrowed_each(const struct case_file *f, const struct case_file *g, const s
 /* Takes the next instruction of a case for the one to blame; false after the last. */
 bool narrowed_next(struct narrowed *n, const struct kind *k);
 
+/*
+ * The same at the byte @at of the whole case, wherever instructions seem to begin: for
+ * one that branches into the middle of another.  False: nothing can be decoded there.
+ */
+bool narrowed_at(struct narrowed *n, const struct kind *k, uint32_t at);
+
+/* Whether all of the case is known to be executed one instruction after the other. */
+bool narrowed_straight(const struct narrowed *n, const struct kind *k);
+
 /* The entry that explains all of it, or NULL. */
 const char *table_explains(const struct table *t, const struct narrowed *n, const struct kind *k);
 

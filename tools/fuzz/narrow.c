@@ -13,25 +13,65 @@
 #define CASES_MAX	2000		/* more need no narrowing: something is badly wrong */
 #define INSNS_MAX	FUZZ_CODE_MAX
 
-/* Where the instructions of a case begin, one after the other; .n + 1 places. */
+/* Where instructions of a case begin, and its end: .n + 1 places. */
 struct starts {
 	uint8_t at[INSNS_MAX + 1];
 	uint8_t n;
+	bool straight;		/* no branch, and nothing that the decoder does not know */
 };
 
+/* Where the instruction at @at goes if it branches within the case, else 0. */
+static uint8_t branch_target(const ZydisDecodedInstruction *i, uint8_t at, uint8_t len)
+{
+	int64_t to = at + i->length + i->raw.imm[0].value.s;
+
+	return i->raw.imm[0].is_relative && to > 0 && to < len ? to : 0;
+}
+
+/* All that can be reached from its first byte by falling through and relative branches. */
 static void find_starts(const ZydisDecoder *d, const struct fuzz_case *c, struct starts *s)
 {
-	uint8_t at = 0;
+	bool begins[INSNS_MAX + 1] = { true };
+	uint8_t todo[INSNS_MAX + 1] = { 0 }, left = 1;
 
-	s->n = 0;
-	s->at[0] = 0;
-	while (at < c->len) {
+	s->straight = true;
+	while (left) {
+		uint8_t at = todo[--left], next[2] = { 0, 0 };
 		ZydisDecodedInstruction i;
 
-		at += ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(d, NULL, c->code + at, c->len - at, &i)) ?
-		      i.length : 1;
-		s->at[++s->n] = at;
+		if (at == c->len)
+			continue;
+		next[0] = at + 1;
+		if (ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(d, NULL, c->code + at, c->len - at, &i))) {
+			next[0] = at + i.length;
+			if (i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) {
+				s->straight = false;
+				next[1] = branch_target(&i, at, c->len);
+			}
+		} else {
+			s->straight = false;
+		}
+		for (int k = 0; k < 2; k++)
+			if (!begins[next[k]]) {
+				begins[next[k]] = true;
+				todo[left++] = next[k];
+			}
 	}
+	s->n = 0;
+	for (uint8_t at = 0; at <= c->len; at++)
+		if (begins[at])
+			s->at[s->n++] = at;
+	s->n--;
+}
+
+bool narrowed_straight(const struct narrowed *n, const struct kind *k)
+{
+	ZydisDecoder d;
+	struct starts s;
+
+	decoder_init(&d, k);
+	find_starts(&d, n->origin, &s);
+	return s.straight;
 }
 
 /* The cases come in batches of rising slots, so that each keeps its place. */
@@ -107,11 +147,18 @@ static int by_case(const void *x, const void *y)
 	return (int)a->prefix - (int)b->prefix;
 }
 
+/* What the CPU finds there: behind the code there are UD2 and filler. */
 static void decode_at(const ZydisDecoder *d, struct narrowed *n, uint32_t at)
 {
+	uint8_t code[FUZZ_CODE_MAX + 2 + ZYDIS_MAX_INSTRUCTION_LENGTH];
+
+	memset(code, FUZZ_FILLER, sizeof(code));
+	memcpy(code, n->c->code, n->c->len);
+	code[n->c->len] = 0x0f;
+	code[n->c->len + 1] = 0x0b;
 	n->insn_at = at;
-	n->decoded = ZYAN_SUCCESS(ZydisDecoderDecodeFull(d, n->c->code + at, n->c->len - at, &n->insn,
-							 n->operand));
+	n->decoded = ZYAN_SUCCESS(ZydisDecoderDecodeFull(d, code + at, ZYDIS_MAX_INSTRUCTION_LENGTH,
+							 &n->insn, n->operand));
 }
 
 /* One case with all its prefixes, places[0..n). */
@@ -168,6 +215,16 @@ bool narrowed_next(struct narrowed *n, const struct kind *k)
 	decoder_init(&d, k);
 	decode_at(&d, n, at);
 	return true;
+}
+
+bool narrowed_at(struct narrowed *n, const struct kind *k, uint32_t at)
+{
+	ZydisDecoder d;
+
+	n->c = n->origin;
+	decoder_init(&d, k);
+	decode_at(&d, n, at);
+	return n->decoded;
 }
 
 void narrowed_each(const struct case_file *f, const struct case_file *g, const struct case_file *p,

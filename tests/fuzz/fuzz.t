@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Random user code leaves plain and accelerated Bochs in the same state, but for
+# what the table of known differences explains; and one wrong bit in a record of
+# either is found.
+#
+# PLEX86_FUZZ_CASES, PLEX86_FUZZ_BYTES: how many instructions and random bytes.
+set -u
+. "$top_srcdir/tests/tap.sh"
+
+export BUILD=$top_builddir
+fuzzer=$top_builddir/tools/fuzz/fuzzer
+work=$top_builddir/tests/fuzz/work
+rm -rf "$work"
+mkdir -p "$work"
+
+fuzz() {
+	"$top_srcdir/tools/fuzz.sh" "$@" >"$work/log" 2>&1 || {
+		tail -n 60 "$work/log"
+		return 1
+	}
+}
+
+# Where a record (tests/guest/fuzzcase.h) keeps each, as the number of a bit in it.
+differing() {		# differing RECORD BIT: how many cases differ with that bit flipped
+	cp "$plain" "$work/spoilt"
+	"$fuzzer" spoil "$work/spoilt" "$1" "$2" &&
+		"$fuzzer" -t "$top_srcdir/tools/fuzz/known" compare "$plain" "$work/spoilt" "$work/prefixes"
+}
+
+tap "random instructions: no difference that is not explained" \
+	fuzz "${PLEX86_FUZZ_CASES:-18000}" 1
+tap_is "and most of them ran natively" \
+	"$(awk '/^Natively:/ { print ($2 > $4 / 2) }' "$work/log")" 1
+
+# The last block's records: plain Bochs's against themselves, with one bit flipped.
+plain=$(realpath "$BUILD/fuzz/chunk/cases.plain")
+cp "$plain" "$work/plain"
+plain=$work/plain
+tap_is "the same records do not differ" \
+	"$("$fuzzer" compare "$plain" "$plain" "$work/prefixes")" 0
+while read -r byte name; do
+	for record in 0 77 501; do
+		tap_is "a wrong bit in the $name of case $record is found" "$(differing $record $((byte * 8 + 2)))" 1
+	done
+done <<-'END'
+	4 vector
+	24 instruction pointer
+	32 flags
+	40 RAX
+	72 RSP
+	200 x87 control word
+	224 MXCSR
+	232 ST0
+	360 XMM0
+	616 YMM0
+	876 memory
+END
+tap_is "a record that is missing is an error" \
+	"$(cp "$plain" "$work/spoilt" && "$fuzzer" spoil "$work/spoilt" 3 1 &&
+		"$fuzzer" compare "$plain" "$work/spoilt" "$work/prefixes" 2>&1 | grep -c 'has no record of its case 3')" 1
+
+tap "random bytes: the same" fuzz "${PLEX86_FUZZ_BYTES:-100000}" 2 kind=random
+tap_done
