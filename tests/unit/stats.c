@@ -241,9 +241,10 @@ static void eager(void)
 			config.engine = "none";
 		ok(!plex86_core_open(&config, &bochs_host_ops, &vm.core, why));
 		for (unsigned int i = 0; i < 3; i++) {
-			is(plex86_core_user_mode(vm.core, 0x1000, 100 * i), 0, "asks at once");
+			is(!plex86_core_user_mode(vm.core, 0x1000, 100 * i), with,
+			   "asks at once if there is an engine");
 			is(plex86_core_plan(vm.core, 0x1000, 0, 100 * i + 1, &wait), with,
-			   "and goes native if there is an engine");
+			   "and then goes native");
 			plex86_core_plan(vm.core, 0x1000, 0, 100 * i + 2, &wait);
 			plex86_core_kernel_mode(vm.core, 100 * i + 3);
 		}
