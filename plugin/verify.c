@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The slice that runs natively on copies, and Bochs on its way to the same
- * place.  Where that is can't be told from RIP alone, since a loop passes the
+ * A slice ran natively, on copies; now Bochs is on its way to the same place.
+ * Where that is can't be told from RIP alone, since a loop passes the
  * same RIP many times: it is the first instruction boundary at which RIP, all
  * registers and all pages are as native code left them.  If Bochs leaves user
  * mode, or takes absurdly long, it will never come there: a difference.
@@ -21,17 +21,7 @@
 #define STEP_COST	16
 #define SLACK_STEPS	10000
 
-/*
- * What it executes on average, and the shortest run that gets anywhere: a timer
- * event may come late by what native code does in that.
- */
-#define USUAL_INSNS_PER_NS	2
-#define MIN_BUDGET_NS		25000
-
 #define TF		(1u << 8)
-
-/* Pages of the last slice that the next one gets at once. */
-#define MAX_PREFAULT	64
 
 int plex86_verify_init(struct plex86_verify **vp, struct plex86_world *world, uint64_t scratch,
 		       const char *engine, const char *case_file)
@@ -68,170 +58,6 @@ void plex86_verify_fini(struct plex86_verify *v)
 	free(v);
 }
 
-/* ---- Private pages ---- */
-
-static struct plex86_frame *frame_of(struct plex86_verify *v, const struct plex86_private *p)
-{
-	return plex86_frame_of(v->world, p->gpa);
-}
-
-/* Has the engine told again what is at all the places that show @f in this space. */
-static void remap(struct plex86_verify *v, const struct plex86_frame *f)
-{
-	struct plex86_world *w = v->world;
-	uint32_t slot = f->rmap;
-
-	while (slot != PLEX86_NONE) {
-		struct plex86_node *n = w->nodes[PLEX86_SLOT_NODE(slot)];
-		unsigned int index = PLEX86_SLOT_INDEX(slot);
-
-		if (n->shadow == v->space)
-			plex86_remap(n, index);
-		slot = n->rnext[index];
-	}
-}
-
-/* From now on the pages are Bochs's again; their copies stay until the next slice. */
-static void release(struct plex86_verify *v)
-{
-	uint32_t i;
-
-	for (i = 0; i < v->npages; i++)
-		frame_of(v, &v->page[i])->flags &= ~PLEX86_FRAME_PRIVATE;
-	v->npages = 0;
-	v->space = NULL;
-	v->replaying = false;
-}
-
-void plex86_verify_begin(struct plex86_verify *v, const struct plex86_cpu *cpu,
-			 const struct plex86_vec *vec)
-{
-	release(v);
-	v->start = *cpu;
-	v->start_vec = *vec;
-}
-
-uint64_t plex86_verify_budget(struct plex86_verify *v, uint64_t ticks)
-{
-	uint64_t ns = ticks / USUAL_INSNS_PER_NS;
-
-	if (ns < MIN_BUDGET_NS)
-		ns = MIN_BUDGET_NS;
-	if (ns > PLEX86_VERIFY_NS)
-		ns = PLEX86_VERIFY_NS;
-	/* Engines may put map operations off until they run. */
-	ns += v->queued * v->world->caps->map_page_ns;
-	v->queued = 0;
-	return ns;
-}
-
-void plex86_verify_prefault(struct plex86_verify *v, struct plex86_shadow *s)
-{
-	uint32_t i, n = v->nrecent < MAX_PREFAULT ? v->nrecent : MAX_PREFAULT;
-
-	v->space = s;
-	v->paging = s->paging;
-	if (v->recent_space == s)
-		for (i = 0; i < n; i++)
-			plex86_verify_write(v, s, v->recent[i]);
-}
-
-int plex86_verify_write(struct plex86_verify *v, struct plex86_shadow *s, plex86_gva_t la)
-{
-	struct plex86_world *w = v->world;
-	struct plex86_node *n = plex86_tree_leaf(s, la, false);
-	struct plex86_private *p;
-	struct plex86_frame *f;
-	unsigned int index;
-	uint64_t in;
-
-	if (!n)
-		return 0;
-	index = (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
-	if (!(n->prot[index] & PLEX86_PROT_WRITE))
-		return 0;
-	f = &w->frames[n->frame[index]];
-	if (f->flags & PLEX86_FRAME_PRIVATE)
-		return 0;
-	if (v->npages == PLEX86_VERIFY_PAGES)
-		return -ENOSPC;
-	in = (uint64_t)v->npages << PLEX86_PAGE_SHIFT;
-	p = &v->page[v->npages++];
-	p->la.la = la.la & PLEX86_PAGE_MASK;
-	p->gpa.pa = (uint64_t)n->frame[index] << PLEX86_PAGE_SHIFT;
-	p->shared = plex86_ram_host(w->ram, p->gpa, PLEX86_PAGE_SIZE);
-	p->copy = w->ram->host + v->scratch + in;
-	p->differs_at = 0;
-	memcpy(p->copy, p->shared, PLEX86_PAGE_SIZE);
-	memcpy(v->before + in, p->shared, PLEX86_PAGE_SIZE);
-	f->flags |= PLEX86_FRAME_PRIVATE;
-	remap(v, f);
-	return 1;
-}
-
-static struct plex86_map_op *next_op(struct plex86_verify *v, uint32_t n)
-{
-	struct plex86_map_op *grown;
-
-	if (n == v->maxops) {
-		grown = realloc(v->ops, (n + 256) * sizeof(*grown));
-		if (!grown)
-			return NULL;
-		v->ops = grown;
-		v->maxops = n + 256;
-	}
-	return &v->ops[n];
-}
-
-const struct plex86_map_op *plex86_verify_overlay(struct plex86_verify *v,
-						  const struct plex86_map_op *ops, uint32_t *np)
-{
-	uint32_t i, j, n = 0;
-
-	for (i = 0; i < *np; i++) {
-		const uint8_t *first = v->world->ram->host + ops[i].off.off;
-		uint64_t bytes = ops[i].npages << PLEX86_PAGE_SHIFT;
-		struct plex86_map_op *op = next_op(v, n);
-
-		if (!op)
-			return NULL;
-		n++;
-		*op = ops[i];
-		if (op->kind != PLEX86_MAP)
-			continue;
-		op->prot &= ~PLEX86_PROT_WRITE;
-		for (j = 0; j < v->npages; j++) {
-			const struct plex86_private *p = &v->page[j];
-
-			if (p->shared < first || p->shared >= first + bytes)
-				continue;
-			op = next_op(v, n);
-			if (!op)
-				return NULL;
-			n++;
-			*op = ops[i];
-			/* The filter has seen the shared page's bytes, not these: no code. */
-			op->prot &= ~PLEX86_PROT_EXEC;
-			op->gva.la += (uint64_t)(p->shared - first);
-			op->off.off = (uint64_t)(p->copy - v->world->ram->host);
-			op->npages = 1;
-		}
-	}
-	*np = n;
-	v->queued += n;
-	return v->ops;
-}
-
-void plex86_verify_forget(struct plex86_verify *v, const struct plex86_shadow *s)
-{
-	if (v->space == s)
-		v->space = NULL;
-	if (v->recent_space == s)
-		v->recent_space = NULL;
-}
-
-/* ---- The replay ---- */
-
 /*
  * A store that native code has lost would leave no trace in the private pages:
  * have Bochs tell of its writes to all other pages that it may write.
@@ -256,21 +82,11 @@ static void watch(struct plex86_verify *v, const struct plex86_node *n)
 bool plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
 		       const struct plex86_vec *vec, uint64_t ran_ns, bool single_step)
 {
-	uint32_t i;
-
-	v->recent_space = v->space;
-	v->nrecent = 0;
-	for (i = 0; i < v->npages; i++) {
-		if (memcmp(v->page[i].copy, v->before + ((uint64_t)i << PLEX86_PAGE_SHIFT),
-			   PLEX86_PAGE_SIZE))
-			v->recent[v->nrecent++] = v->page[i].la;
-		if (v->space)
-			remap(v, frame_of(v, &v->page[i]));
-	}
+	plex86_verify_keep_recent(v);
 	/* Where TF was set, events come first, and Bochs does not ask. */
 	if (single_step || (cpu->rflags & TF)) {
 		v->stats.unverified[PLEX86_UNVERIFIED_STEP]++;
-		release(v);
+		plex86_verify_release(v);
 		return false;
 	}
 	if (v->space && v->space->root != PLEX86_NONE)
@@ -456,7 +272,7 @@ enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex
 		return PLEX86_REPLAY_ON;
 	if (v->steps && icount != v->icount + 1) {
 		v->stats.unverified[PLEX86_UNVERIFIED_EVENTS]++;
-		release(v);
+		plex86_verify_release(v);
 		return PLEX86_REPLAY_DIFFERENT;
 	}
 	v->icount = icount;
@@ -467,7 +283,7 @@ enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex
 		v->stats.instructions += v->steps;
 		v->stats.pages += v->npages;
 		count_excuses(v, v->excused);
-		release(v);
+		plex86_verify_release(v);
 		return PLEX86_REPLAY_SAME;
 	}
 	if (v->patience < cost) {
@@ -475,7 +291,7 @@ enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex
 			v->stats.unverified[PLEX86_UNVERIFIED_INEXACT]++;
 		else
 			different(v, "Bochs does not come to where native code was");
-		release(v);
+		plex86_verify_release(v);
 		return PLEX86_REPLAY_DIFFERENT;
 	}
 	v->patience -= cost;
@@ -507,7 +323,7 @@ void plex86_verify_left(struct plex86_verify *v, uint64_t icount)
 		v->stats.unverified[PLEX86_UNVERIFIED_INEXACT]++;
 	else
 		different(v, "Bochs left user mode before it came to where native code was");
-	release(v);
+	plex86_verify_release(v);
 }
 
 void plex86_verify_written(struct plex86_verify *v, plex86_gpa_t gpa)
@@ -525,5 +341,5 @@ void plex86_verify_abandon(struct plex86_verify *v)
 {
 	if (v->replaying)
 		v->stats.unverified[PLEX86_UNVERIFIED_RESET]++;
-	release(v);
+	plex86_verify_release(v);
 }

@@ -7,7 +7,8 @@
  * Bochs's work alone, so a wrong engine can't hurt it.  docs/verify.md has the
  * whole story.
  *
- * verify.c          the private pages, and the replay
+ * verify.c          the replay
+ * verify_pages.c    the private pages
  * verify_compare.c  are these two states the same?
  * verify_excuse.c   what may differ, by the instructions met on the way
  * verify_case.c     a difference as a file, and reading it back
@@ -133,7 +134,7 @@ int plex86_verify_init(struct plex86_verify **v, struct plex86_world *world, uin
 		       const char *engine, const char *case_file);
 void plex86_verify_fini(struct plex86_verify *v);
 
-/* ---- While the slice runs natively (slice.c, spaces.c) ---- */
+/* ---- verify_pages.c: while the slice runs natively (slice.c, spaces.c) ---- */
 
 /* A slice is about to run from this state. */
 void plex86_verify_begin(struct plex86_verify *v, const struct plex86_cpu *cpu,
@@ -166,6 +167,14 @@ const struct plex86_map_op *plex86_verify_overlay(struct plex86_verify *v,
 /* @s is about to be destroyed. */
 void plex86_verify_forget(struct plex86_verify *v, const struct plex86_shadow *s);
 
+/* Notes the pages that the slice wrote, for the next one; the engine's are shared again. */
+void plex86_verify_keep_recent(struct plex86_verify *v);
+
+/* From now on the pages are Bochs's; their copies stay until the next slice. */
+void plex86_verify_release(struct plex86_verify *v);
+
+/* ---- verify.c ---- */
+
 /*
  * The slice has ended natively, in this state and after @ran_ns; @single_step: a
  * single-step trap is pending.  False: Bochs does not stop in such a state.
@@ -173,7 +182,7 @@ void plex86_verify_forget(struct plex86_verify *v, const struct plex86_shadow *s
 bool plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
 		       const struct plex86_vec *vec, uint64_t ran_ns, bool single_step);
 
-/* ---- While Bochs replays it (core.c) ---- */
+/* ---- verify.c: while Bochs replays it (core.c) ---- */
 
 enum plex86_replay {
 	PLEX86_REPLAY_ON,	/* one more instruction */
