@@ -124,6 +124,7 @@ static bx_accel_verdict_t run(Bit32u *ticks)
   plex86_export_cpu(&was);
   plex86_export_vec(&vec);
   now = was;
+  plex86_export_tables(&slice.tables);
   slice.env = &env;
   slice.pdpte = cpu->PDPTR_CACHE.entry;
   slice.cr3 = cpu->cr3;
@@ -214,6 +215,21 @@ static void forget_code(plex86_gpa_t gpa)
   pageWriteStampTable.decWriteStamp(gpa.pa);
 }
 
+// Bochs's TLB says what the CPU would use, and is quicker than a walk.
+static bool translate(plex86_gva_t la, plex86_gpa_t *gpa)
+{
+  bx_TLB_entry *entry = BX_CPU(0)->DTLB.get_entry_of(la.la, 0);
+  bx_phy_address paddr;
+
+  if (entry->lpf == LPFOf(la.la)) {
+    gpa->pa = entry->ppf;
+    return true;
+  }
+  if (! BX_CPU(0)->dbg_xlate_linear2phy(la.la, &paddr)) return false;
+  gpa->pa = PPFOf(paddr);
+  return true;
+}
+
 static bool is_plain_ram(plex86_gpa_t gpa, const void *host)
 {
   return (const void *) BX_CPU(0)->getHostMemAddr(gpa.pa, BX_READ) == host &&
@@ -244,5 +260,5 @@ static void disassemble(const struct plex86_cpu *cpu, uint64_t la, const uint8_t
 }
 
 const struct plex86_host_ops plex86_glue_host_ops = {
-  watch_writes, forget_code, is_plain_ram, glue_log, plex86_export_vec, disassemble
+  watch_writes, forget_code, translate, is_plain_ram, glue_log, plex86_export_vec, disassemble
 };

@@ -80,6 +80,20 @@ void plex86_export_env(struct plex86_env *env)
                    cpu->interrupts_inhibited(BX_INHIBIT_DEBUG) || cpu->debug_trap != 0;
 }
 
+void plex86_export_tables(struct plex86_tables *tables)
+{
+  const BX_CPU_C *cpu = BX_CPU(0);
+
+  tables->gdt.base = cpu->gdtr.base;
+  tables->gdt.bytes = (Bit32u) cpu->gdtr.limit + 1;
+  tables->ldt.base = tables->ldt.bytes = 0;
+  if (cpu->ldtr.cache.valid) {
+    tables->ldt.base = cpu->ldtr.cache.u.segment.base;
+    tables->ldt.bytes = cpu->ldtr.cache.u.segment.limit_scaled;
+    if (tables->ldt.bytes != 0xffffffff) tables->ldt.bytes++;
+  }
+}
+
 // Native code has loaded a segment register. What its descriptor holds is the
 // guest's business, so look it up in the guest's tables; nothing faults here.
 static bool guest_descriptor(Bit16u selector, struct plex86_seg *seg)

@@ -200,8 +200,10 @@ void plex86_core_drop_all(struct plex86_core *core)
 	core->last = NULL;
 	if (core->verify)
 		plex86_verify_abandon(core->verify);
-	if (core->ops)
+	if (core->ops) {
 		plex86_world_drop_all(&core->world);
+		core->world.descriptors.dirty = true;
+	}
 }
 
 bool plex86_core_page_written(struct plex86_core *core, plex86_gpa_t gpa, uint32_t mask)

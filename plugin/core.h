@@ -13,6 +13,7 @@
 
 #include <plex86/engine.h>
 
+#include "descriptors.h"
 #include "entry.h"
 #include "host.h"
 #include "walk.h"
@@ -93,6 +94,7 @@ enum plex86_verdict {
 struct plex86_slice {
 	const struct plex86_env *env;
 	const uint64_t *pdpte;	/* [4], as the CPU caches them; PAE only */
+	struct plex86_tables tables;	/* the guest's GDT and LDT */
 	uint64_t cr3;
 	uint64_t icount;
 	uint64_t ticks_left;	/* until Bochs's next timer event that has something to do */

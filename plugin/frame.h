@@ -4,7 +4,8 @@
  * rules between its uses are the coherency invariants:
  *
  *   I4  TABLE excludes native writing: guest page tables that a live space was
- *       built from change only under Bochs's hands, who tells us.
+ *       built from change only under Bochs's hands, who tells us.  So do
+ *       descriptor tables.
  *   I5  native writing excludes DECODED traces in Bochs, and native execution.
  */
 #ifndef PLEX86_FRAME_H
@@ -19,6 +20,7 @@
 #define PLEX86_FRAME_SCANNED	0x04u	/* .findings is up to date ... */
 #define PLEX86_FRAME_DECODED32	0x08u	/* ... and has PLEX86_FOUND_SELREAD where it belongs */
 #define PLEX86_FRAME_PRIVATE	0x10u	/* the slice that is being verified has its own copy */
+#define PLEX86_FRAME_DESCRIPTORS 0x20u	/* holds the GDT or LDT that native code runs with */
 
 #define PLEX86_NONE UINT32_MAX		/* no node, no mapping */
 

@@ -29,6 +29,12 @@ struct plex86_host_ops {
 	 */
 	void (*forget_code)(plex86_gpa_t gpa);
 
+	/*
+	 * The page that the kernel would find at @la now; nothing faults, no bit is
+	 * set.  False: none.  Only for engines with CAP_DESCRIPTORS.
+	 */
+	bool (*translate)(plex86_gva_t la, plex86_gpa_t *gpa);
+
 	/* Would Bochs read and write the page @gpa in the RAM at @host directly? (I6) */
 	bool (*is_plain_ram)(plex86_gpa_t gpa, const void *host);
 

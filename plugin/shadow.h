@@ -21,6 +21,7 @@
 
 #include <plex86/engine.h>
 
+#include "descriptors.h"
 #include "frame.h"
 #include "host.h"
 #include "ram.h"
@@ -83,6 +84,7 @@ struct plex86_shadow {
 	uint16_t filter;		/* findings that forbid execution here; only grows ... */
 	bool tsc_traps;			/* ... but for this: the engine traps RDTSC here */
 	bool broken;			/* out of memory in bookkeeping: must be destroyed */
+	uint64_t described;		/* generation of the descriptors that the engine has */
 };
 
 struct plex86_shadow_stats {
@@ -91,6 +93,7 @@ struct plex86_shadow_stats {
 	uint64_t tables_watched, lines_reread, subtrees_dropped;
 	uint64_t spaces_created, spaces_evicted, spaces_lost;
 	uint64_t flips, flips_refused, filter_refused, pages_scanned, pages_trapped, spaces_tsc;
+	uint64_t descriptors_read, descriptors_given;
 };
 
 /* What all spaces of one guest share. */
@@ -111,6 +114,7 @@ struct plex86_world {
 	uint32_t populate;		/* pages mapped before a space first runs, at the most */
 	bool strict;
 	struct plex86_verify *verify;	/* NULL but in verify mode */
+	struct plex86_descriptors descriptors;
 	struct plex86_shadow_stats stats;
 };
 

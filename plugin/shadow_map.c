@@ -136,7 +136,7 @@ static bool may_flip(struct plex86_world *w, struct plex86_frame *f)
 /* The page becomes data: neither native code nor Bochs's traces may be in it. */
 static bool make_writable(struct plex86_world *w, struct plex86_frame *f, plex86_gpa_t gpa)
 {
-	if (f->flags & PLEX86_FRAME_TABLE)
+	if (f->flags & (PLEX86_FRAME_TABLE | PLEX86_FRAME_DESCRIPTORS))
 		return false;
 	if (f->nwrite)
 		return true;

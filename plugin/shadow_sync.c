@@ -31,6 +31,8 @@ bool plex86_world_page_written(struct plex86_world *w, plex86_gpa_t gpa, uint32_
 		mark_dirty(w->nodes[i], mask);
 	if (f->nexec)
 		plex86_frame_revoke(w, gpa.pa >> PLEX86_PAGE_SHIFT, PLEX86_PROT_EXEC);
+	if (f->flags & PLEX86_FRAME_DESCRIPTORS)
+		w->descriptors.dirty = true;
 	f->flags &= ~PLEX86_FRAME_SCANNED;
 	decoded = f->flags & PLEX86_FRAME_DECODED;
 	if (mask == UINT32_MAX)
@@ -54,6 +56,7 @@ void plex86_world_stamps_reset(struct plex86_world *w)
 	uint64_t i;
 
 	plex86_world_drop_all(w);
+	w->descriptors.dirty = true;	/* and no longer watched */
 	for (i = 0; i < w->nframes; i++)
 		w->frames[i].flags &= ~(PLEX86_FRAME_DECODED | PLEX86_FRAME_SCANNED);
 }

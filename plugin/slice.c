@@ -329,6 +329,7 @@ static enum plex86_verdict run_slice(struct plex86_core *core, struct plex86_cpu
 	uint64_t budget, budget_ns;
 	struct ran ran = { 0, 0 };
 	unsigned int faults;
+	uint16_t filter;
 	uint32_t flags;
 	int err;
 
@@ -353,10 +354,11 @@ static enum plex86_verdict run_slice(struct plex86_core *core, struct plex86_cpu
 	s = prepare(core, &paging);
 	if (!s)
 		return refuse(core, slice, PLEX86_REFUSE_ENGINE, "no space can be made");
-	/* The guest's descriptor tables are not given to the engine: docs/limits.md. */
-	plex86_shadow_filter(s, plex86_filter_mask(core->caps->flags & ~PLEX86_CAP_DESCRIPTORS,
-						   cpu->mode,
-						   cpu->cr4 & CR4_FSGSBASE, w->strict));
+	plex86_descriptors_sync(w, &slice->tables, paging.mode == PLEX86_PAGING_LONG);
+	filter = plex86_filter_mask(core->caps->flags, cpu->mode, cpu->cr4 & CR4_FSGSBASE, w->strict);
+	if (plex86_descriptors_hidden(w))
+		filter |= PLEX86_FOUND_SELECTOR;
+	plex86_shadow_filter(s, filter);
 	plex86_shadow_sync(s, &paging);
 	if (s->lived && !s->mapped) {
 		/* All is gone: the guest has a new process in the old one's page tables. */

@@ -31,6 +31,11 @@ int plex86_world_init(struct plex86_world *w, const struct plex86_engine_ops *op
 		free(w->spaces);
 		return -ENOMEM;
 	}
+	if (plex86_descriptors_init(w)) {
+		free(w->frames);
+		free(w->spaces);
+		return -ENOMEM;
+	}
 	for (i = 0; i < w->nframes; i++)
 		w->frames[i].rmap = w->frames[i].watchers = PLEX86_NONE;
 	return 0;
@@ -45,6 +50,7 @@ void plex86_world_drop_all(struct plex86_world *w)
 void plex86_world_fini(struct plex86_world *w)
 {
 	plex86_world_drop_all(w);
+	plex86_descriptors_fini(w);
 	free(w->nodes);
 	free(w->frames);
 	free(w->spaces);
@@ -126,6 +132,23 @@ struct plex86_shadow *plex86_space_make(struct plex86_world *w, const struct ple
 	return s;
 }
 
+/* Each space has its own copy, and most of them never learn of a change. */
+static int describe(struct plex86_shadow *s)
+{
+	struct plex86_descriptors *d = &s->world->descriptors;
+	int err;
+
+	if (s->described == d->generation)
+		return 0;
+	err = s->world->ops->set_descriptors(s->engine, d->gdt.entry, d->gdt.n, d->ldt.entry,
+					     d->ldt.n);
+	if (err)
+		return err;
+	s->described = d->generation;
+	s->world->stats.descriptors_given++;
+	return 0;
+}
+
 int plex86_space_flush(struct plex86_shadow *s)
 {
 	const struct plex86_world *w = s->world;
@@ -136,6 +159,9 @@ int plex86_space_flush(struct plex86_shadow *s)
 
 	if (s->broken)
 		return -ENOMEM;
+	err = describe(s);
+	if (err)
+		return err;
 	if (s->traps.changed) {
 		ntraps = plex86_traps_list(&s->traps, traps);
 		err = w->ops->set_traps(s->engine, traps, ntraps);

@@ -64,6 +64,8 @@ static void put_shadow(struct json_object *o, const struct plex86_shadow_stats *
 	put(o, "code_pages_refused", m->filter_refused);
 	put(o, "code_pages_with_traps", m->pages_trapped);
 	put(o, "spaces_with_tsc_traps", m->spaces_tsc);
+	put(o, "descriptor_tables_read", m->descriptors_read);
+	put(o, "descriptor_tables_given", m->descriptors_given);
 }
 
 static void put_verify(struct json_object *o, const struct plex86_verify_stats *v)

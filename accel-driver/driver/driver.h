@@ -17,6 +17,7 @@
 #define DRV_DEVICE	"/dev/plex86"
 #define DRV_NGDT	120	/* most that we use of what the module takes */
 #define DRV_NLDT	1536
+#define DRV_OWN_SLOT	2	/* of the GDT: the module's code segment */
 #define DRV_NTRAPS	4	/* debug registers */
 
 struct plex86_engine {
@@ -58,7 +59,7 @@ void drv_segs_finish(const struct plex86_space *space, const struct plex86_cpu *
 		     struct plex86_cpu *cpu);
 
 int drv_set_descriptors(struct plex86_space *space, const uint64_t *gdt, unsigned int ngdt,
-			const uint64_t *ldt, unsigned int nldt, uint16_t ldt_selector);
+			const uint64_t *ldt, unsigned int nldt);
 
 /* run.c */
 int drv_set_traps(struct plex86_space *space, const plex86_gva_t *addrs, unsigned int n);

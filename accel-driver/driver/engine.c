@@ -264,6 +264,9 @@ static void fill_caps(struct plex86_engine *e)
 		caps->flags |= PLEX86_CAP_XCR0;
 	caps->max_batch = MAX_BATCH;
 	caps->max_traps = DRV_NTRAPS;
+	caps->max_gdt = DRV_NGDT;
+	caps->max_ldt = DRV_NLDT;
+	caps->gdt_taken = DRV_OWN_SLOT;
 	caps->xcr0 = e->load_mask;
 	caps->va_limit = e->info.va_limit;
 }

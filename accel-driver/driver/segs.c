@@ -15,7 +15,6 @@
 
 #include "driver.h"
 
-#define OWN_SLOT	2	/* the module's code segment */
 #define ATTR_MASK	0xf0ffu
 #define LOADABLE	(PLEX86_SEG_P | 3u << PLEX86_SEG_DPL_SHIFT | PLEX86_SEG_S | \
 			 PLEX86_SEG_ACCESSED)
@@ -66,7 +65,7 @@ static uint64_t *slot_of(struct plex86_space *space, uint16_t sel)
 
 	if (sel & 4)
 		return i < DRV_NLDT ? &space->ldt[i] : NULL;
-	return i && i != OWN_SLOT && i < DRV_NGDT ? &space->gdt[i] : NULL;
+	return i && i != DRV_OWN_SLOT && i < DRV_NGDT ? &space->gdt[i] : NULL;
 }
 
 /* Can user code load this as it is, and does it mean the same to this CPU? */
@@ -94,7 +93,7 @@ static void refresh(struct plex86_space *space, uint32_t mode)
 	filter(space->gdt, space->guest_gdt, space->guest_ngdt, DRV_NGDT, mode);
 	filter(space->ldt, space->guest_ldt, space->guest_nldt, DRV_NLDT, mode);
 	space->gdt[0] = 0;
-	space->gdt[OWN_SLOT] = 0;
+	space->gdt[DRV_OWN_SLOT] = 0;
 	space->filtered_for = mode;
 	space->dirty = true;
 }
@@ -217,13 +216,19 @@ void drv_segs_finish(const struct plex86_space *space, const struct plex86_cpu *
 }
 
 int drv_set_descriptors(struct plex86_space *space, const uint64_t *gdt, unsigned int ngdt,
-			const uint64_t *ldt, unsigned int nldt, uint16_t ldt_selector)
+			const uint64_t *ldt, unsigned int nldt)
 {
-	(void)ldt_selector;	/* SLDT traps, or can't be helped */
 	if (!space || (ngdt && !gdt) || (nldt && !ldt))
 		return -EINVAL;
-	space->guest_ngdt = ngdt < DRV_NGDT ? ngdt : DRV_NGDT;
-	space->guest_nldt = nldt < DRV_NLDT ? nldt : DRV_NLDT;
+	ngdt = ngdt < DRV_NGDT ? ngdt : DRV_NGDT;
+	nldt = nldt < DRV_NLDT ? nldt : DRV_NLDT;
+	/* A guest that switches tasks writes the same again and again. */
+	if (space->described && ngdt == space->guest_ngdt && nldt == space->guest_nldt &&
+	    (!ngdt || !memcmp(space->guest_gdt, gdt, ngdt * sizeof(*gdt))) &&
+	    (!nldt || !memcmp(space->guest_ldt, ldt, nldt * sizeof(*ldt))))
+		return 0;
+	space->guest_ngdt = ngdt;
+	space->guest_nldt = nldt;
 	if (space->guest_ngdt)
 		memcpy(space->guest_gdt, gdt, space->guest_ngdt * sizeof(*gdt));
 	if (space->guest_nldt)

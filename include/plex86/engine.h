@@ -59,7 +59,9 @@ struct plex86_caps {
 	uint64_t tsc_extra_ns;	/* and with trap_tsc(); both measured or 0 */
 	uint64_t map_page_ns;	/* apply() of one page in a full batch, measured or 0 */
 	uint32_t max_traps;	/* addresses that set_traps() takes; at most PLEX86_MAX_TRAPS */
-	uint32_t reserved;	/* zero */
+	uint32_t max_gdt;	/* CAP_DESCRIPTORS: entries that set_descriptors() honours ... */
+	uint32_t max_ldt;
+	uint32_t gdt_taken;	/* ... but for this one of the GDT; 0: all */
 };
 
 struct plex86_engine_config {
@@ -194,11 +196,11 @@ struct plex86_engine_ops {
 	 * Optional (NULL without CAP_DESCRIPTORS): the guest's descriptor
 	 * tables, @gdt of @ngdt and @ldt of @nldt 8-byte entries, copied.  Only
 	 * entries that user code may load as they are (S, P, DPL 3, accessed)
-	 * need be honoured; loading any other must trap.
+	 * need be honoured; loading any other must trap.  From the first call
+	 * on, a register that differs from its descriptor is REFUSED.
 	 */
 	int (*set_descriptors)(struct plex86_space *space, const uint64_t *gdt,
-			       unsigned int ngdt, const uint64_t *ldt, unsigned int nldt,
-			       uint16_t ldt_selector);
+			       unsigned int ngdt, const uint64_t *ldt, unsigned int nldt);
 };
 
 /*

@@ -32,6 +32,7 @@ static void test_engine(const struct plex86_engine_ops *candidate)
 	test_time();
 	test_compat();
 	test_segments();
+	test_descriptors();
 	test_traps();
 	test_hostile();
 	close_engine();

@@ -133,6 +133,7 @@ void test_spaces(void);
 void test_time(void);
 void test_compat(void);
 void test_segments(void);
+void test_descriptors(void);
 void test_traps(void);
 void test_hostile(void);
 

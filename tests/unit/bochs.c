@@ -92,6 +92,17 @@ static void forget_code(plex86_gpa_t gpa)
 		complain("page %#llx: traces are left", (unsigned long long)gpa.pa);
 }
 
+static bool translate(plex86_gva_t la, plex86_gpa_t *gpa)
+{
+	struct translation o;
+
+	if (vm.tables->mode != PAGING_LONG && la.la > UINT32_MAX)
+		complain("translate(%#llx) in 32-bit mode", (unsigned long long)la.la);
+	tables_translate(vm.tables, la.la, &o);
+	gpa->pa = o.pa;
+	return o.present && !o.reserved;
+}
+
 static bool is_plain_ram(plex86_gpa_t gpa, const void *host)
 {
 	if (host != vm_host(gpa.pa))
@@ -120,7 +131,7 @@ static void disassemble(const struct plex86_cpu *cpu, uint64_t la, const uint8_t
 }
 
 const struct plex86_host_ops bochs_host_ops = {
-	watch_writes, forget_code, is_plain_ram, log_line, read_vec, disassemble
+	watch_writes, forget_code, translate, is_plain_ram, log_line, read_vec, disassemble
 };
 
 bool bochs_access(uint64_t la, uint32_t access, uint64_t *pa)

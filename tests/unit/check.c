@@ -74,11 +74,54 @@ static bool has_trap(const struct plex86_space *s, uint64_t la)
 	return false;
 }
 
+/* LAR, LSL, VERR, VERW */
+static bool looks_at_tables(const uint8_t *op, unsigned int left)
+{
+	if (left < 2)
+		return false;
+	return op[1] == 2 || op[1] == 3 || (op[1] == 0 && left > 2 && (op[2] & 0x30) == 0x20);
+}
+
+/*
+ * SDM vol. 2, LAR: does ring 3 see this?  Then the engine must have it as it is,
+ * which it can for present and accessed code and data alone.
+ */
+static bool table_is_hidden(const struct plex86_table *t, unsigned int max, bool gdt)
+{
+	unsigned int i, type, dpl;
+	bool seen, shown;
+	uint64_t d;
+
+	for (i = gdt; i < t->bytes / 8; i++) {
+		if (!vm_descriptor(t, i, &d))
+			return true;
+		type = d >> 40 & 31;
+		dpl = d >> 45 & 3;
+		if (type >= 16)
+			seen = dpl == 3 || (type & 12) == 12;
+		else
+			seen = dpl == 3 && type != 0 && type != 8 && type != 10 && type != 13;
+		shown = i < max && !(gdt && i == 2) && dpl == 3 && type >= 16 && type % 2 && d >> 47 & 1 &&
+			!(vm.cpu.mode == PLEX86_MODE_32 && type & 8 && d >> 53 & 1);
+		if (seen && !shown)
+			return true;
+	}
+	return false;
+}
+
+static bool tables_are_hidden(void)
+{
+	return (engine.caps.flags & PLEX86_CAP_DESCRIPTORS) &&
+	       (table_is_hidden(&vm.slice.tables.gdt, ENGINE_GDT, true) ||
+		table_is_hidden(&vm.slice.tables.ldt, ENGINE_LDT, false));
+}
+
 /* I7: each place where a sensitive instruction can begin must trap. */
 static void check_code(const struct plex86_space *s, const struct mapping *m)
 {
 	const struct mapping *next = engine_find(s, m->la + PAGE);
 	const uint8_t *page = vm.object + m->off, *found;
+	bool hidden = tables_are_hidden();
 	uint8_t b[3];
 	unsigned int i, j, left;
 	enum sensitive kind;
@@ -96,7 +139,7 @@ static void check_code(const struct plex86_space *s, const struct mapping *m)
 				left = left < j ? left : j;
 		}
 		kind = sensitive_kind(b, left);
-		if (kind == HARMLESS || engine_traps(s, kind))
+		if ((kind == HARMLESS || engine_traps(s, kind)) && !(hidden && looks_at_tables(b, left)))
 			continue;
 		for (at = i;; at--) {
 			if (!has_trap(s, m->la + at)) {
@@ -155,6 +198,80 @@ static void check_mapping(const struct plex86_space *s, const struct mapping *m)
 		complain("I5: %#llx is writable and has traces", la);
 }
 
+/* Descriptor @i of a table by the book; false: it can't be read. */
+bool vm_descriptor(const struct plex86_table *t, unsigned int i, uint64_t *d)
+{
+	struct translation o;
+	unsigned int b;
+
+	*d = 0;
+	for (b = 0; b < 8; b++) {
+		uint64_t la = t->base + 8 * i + b;
+
+		if (vm.cpu.mode == PLEX86_MODE_32)
+			la &= UINT32_MAX;
+		tables_translate(vm.tables, la, &o);
+		if (!o.present || o.reserved || !vm_host(o.pa) || (o.pa >= 0xa0000 && o.pa < 0x100000))
+			return false;
+		*d |= bochs_read(o.pa, 1) << (8 * b);
+	}
+	return true;
+}
+
+/* I3, I4: the engine has the guest's descriptors as they are now, and nobody can write them. */
+static void check_table(const struct plex86_table *t, const uint64_t *has, unsigned int n,
+			unsigned int max, const char *name)
+{
+	unsigned int slots = t->bytes / 8, i;
+	uint64_t d;
+
+	if (n != (slots < max ? slots : max))
+		complain("I3: the engine has %u entries of the %s, of %u", n, name, slots);
+	for (i = 0; i < n && i < slots; i++) {
+		vm_descriptor(t, i, &d);
+		if (i == 0 && name[0] == 'G')
+			d = 0;		/* nobody can load it */
+		if (has[i] != d) {
+			complain("I3: %s entry %u is %#llx, the engine has %#llx", name, i,
+				 (unsigned long long)d, (unsigned long long)has[i]);
+			return;
+		}
+	}
+}
+
+static bool in_table(const struct plex86_table *t, uint64_t pa)
+{
+	struct translation o;
+	uint64_t la;
+
+	for (la = t->base & ~(PAGE - 1); la < t->base + t->bytes; la += PAGE) {
+		tables_translate(vm.tables, vm.cpu.mode == PLEX86_MODE_32 ? la & UINT32_MAX : la, &o);
+		if (o.present && (o.pa & ~(PAGE - 1)) == pa)
+			return true;
+	}
+	return false;
+}
+
+static void check_descriptors(const struct plex86_space *s, const uint8_t *rights)
+{
+	const struct plex86_tables *t = &vm.slice.tables;
+	uint64_t i;
+
+	if (s->described != !!(engine.caps.flags & PLEX86_CAP_DESCRIPTORS)) {
+		complain("the space has%s descriptors", s->described ? "" : " no");
+		return;
+	}
+	if (!s->described)
+		return;
+	check_table(&t->gdt, s->gdt, s->ngdt, ENGINE_GDT, "GDT");
+	check_table(&t->ldt, s->ldt, s->nldt, ENGINE_LDT, "LDT");
+	for (i = 0; i < VM_FRAMES; i++)
+		if ((rights[i] & PLEX86_PROT_WRITE) &&
+		    (in_table(&t->gdt, i * PAGE) || in_table(&t->ldt, i * PAGE)))
+			complain("I4: page %#llx holds descriptors and is writable",
+				 (unsigned long long)i * PAGE);
+}
+
 /* The tables that a mapping came from belong to the space until it runs again. */
 static void note_tables(struct plex86_space *s, const struct mapping *m)
 {
@@ -191,6 +308,7 @@ void check_space(struct plex86_space *s)
 		if (s->map[i].prot & PLEX86_PROT_EXEC)
 			check_code(s, &s->map[i]);
 	}
+	check_descriptors(s, rights);
 	for (i = 0; i < VM_FRAMES; i++)
 		if ((rights[i] & PLEX86_PROT_WRITE) && (rights[i] & PLEX86_PROT_EXEC))
 			complain("I5: page %#llx is writable and executable",

@@ -230,6 +230,28 @@ static int trap_tsc(struct plex86_space *s, bool on)
 	return 0;
 }
 
+static int set_descriptors(struct plex86_space *s, const uint64_t *gdt, unsigned int ngdt,
+			   const uint64_t *ldt, unsigned int nldt)
+{
+	if (!usable(s, "set_descriptors()"))
+		return -EINVAL;
+	engine.describes++;
+	if (fail()) {
+		s->dead = true;
+		return -EIO;
+	}
+	if (ngdt > ENGINE_GDT || nldt > ENGINE_LDT) {
+		complain("%u and %u descriptors", ngdt, nldt);
+		return -EINVAL;
+	}
+	memcpy(s->gdt, gdt, ngdt * sizeof(*gdt));
+	memcpy(s->ldt, ldt, nldt * sizeof(*ldt));
+	s->ngdt = ngdt;
+	s->nldt = nldt;
+	s->described = true;
+	return 0;
+}
+
 static void kick(struct plex86_engine *e)
 {
 	e->kicked = true;
@@ -359,6 +381,7 @@ static const struct plex86_engine_ops fake_ops = {
 	.name = "fake", .probe = probe, .open = open, .close = close, .caps = caps,
 	.space_create = space_create, .space_destroy = space_destroy, .apply = apply,
 	.run = run, .kick = kick, .set_traps = set_traps, .trap_tsc = trap_tsc,
+	.set_descriptors = set_descriptors,
 };
 
 /* Instead of plugin/engines.c, which then stays in its archive. */

@@ -45,6 +45,9 @@ void vm_init(uint64_t seed)
 		.round_trip_ns = 100,
 		.trip_ran_ns = 100,
 		.max_traps = PLEX86_MAX_TRAPS,
+		.max_gdt = ENGINE_GDT,
+		.max_ldt = ENGINE_LDT,
+		.gdt_taken = 2,
 	};
 }
 

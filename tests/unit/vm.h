@@ -162,6 +162,9 @@ void bochs_step(void);
 
 struct mapping { uint64_t la, off; uint32_t prot; };
 
+#define ENGINE_GDT	40	/* entries that it takes */
+#define ENGINE_LDT	600
+
 struct plex86_space {
 	struct plex86_space *next;
 	struct mapping *map;		/* sorted by .la */
@@ -172,6 +175,9 @@ struct plex86_space {
 	bool dead;			/* failed or lost: may only be destroyed */
 	bool ran;
 	uint64_t cr3;			/* that it first ran with */
+	uint64_t gdt[ENGINE_GDT], ldt[ENGINE_LDT];	/* set_descriptors() */
+	unsigned int ngdt, nldt;
+	bool described;
 	uint8_t table[VM_FRAMES];	/* frames of tables that its mappings came from when it last ran */
 };
 
@@ -182,7 +188,7 @@ struct plex86_engine {
 	struct plex86_space *spaces;
 	unsigned int nspaces, opened, closed;
 	bool known;			/* faults say what kind of access it was */
-	/* Calls of space_create, apply, set_traps, trap_tsc and run; the one to fail, or a chance in 1000. */
+	/* Calls of space_create, apply, set_traps, trap_tsc, set_descriptors and run; the one to fail, or a chance in 1000. */
 	uint64_t calls, fail_at;
 	enum fail_kind fail_kind;
 	unsigned int fail_chance;
@@ -190,7 +196,8 @@ struct plex86_engine {
 	bool fail_tsc;			/* trap_tsc() can't be had */
 	uint64_t failed;		/* how often it did */
 	/* Counts by kind. */
-	uint64_t applies, ops, runs, acts, creates, destroys, trap_sets, tsc_sets;
+	uint64_t applies, ops, runs, acts, creates, destroys, trap_sets, tsc_sets,
+		 describes;
 	volatile bool kicked;
 	/* Replaces the program: what the next run() reports.  NULL: run the program. */
 	int (*script)(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
@@ -291,6 +298,9 @@ uint64_t vm_digest(void);
 
 __attribute__((format(printf, 1, 2)))
 void complain(const char *fmt, ...);
+
+/* Entry @i of a descriptor table, by the book; false: not in RAM. */
+bool vm_descriptor(const struct plex86_table *t, unsigned int i, uint64_t *d);
 
 /* Called when a space is about to run: every rule that concerns it (check.c). */
 void check_space(struct plex86_space *s);
