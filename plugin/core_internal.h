@@ -28,6 +28,10 @@ struct plex86_core {
 	struct plex86_verify *verify;	/* NULL: off */
 	enum plex86_verdict held;	/* of the slice that is being verified */
 
+	/* After several losses in a row no space is made for a while. */
+	unsigned int losses;
+	uint64_t spare_until;		/* instruction count */
+
 	struct plex86_shadow *last;	/* the space that ran last, if it is alive */
 	bool stuck;			/* the page of .stuck_rip ended its last slice */
 	uint64_t stuck_rip;

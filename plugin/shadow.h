@@ -81,7 +81,8 @@ struct plex86_shadow {
 	uint64_t trip_least;		/* of .trip_runs short ones; will be .trip_ns */
 	unsigned int trip_runs;
 	struct plex86_traps traps;
-	uint16_t filter;		/* findings that forbid execution here; only grows ... */
+	uint16_t filter;		/* findings that forbid execution here; only grows
+				 * while there are mappings ... */
 	bool tsc_traps;			/* ... but for this: the engine traps RDTSC here */
 	bool broken;			/* out of memory in bookkeeping: must be destroyed */
 	uint64_t described;		/* generation of the descriptors that the engine has */

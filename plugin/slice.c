@@ -6,6 +6,7 @@
  *   plex86_core_plan()       now: is it worth it?  (cheap, no state exported)
  *   plex86_core_slice()      may it run; sync the space; run; what ended it?
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +38,14 @@
 
 /* How long a burst stays with Bochs after a state that can't be entered. */
 #define REFUSED_TICKS 20000u
+
+/*
+ * Lost spaces that are made again at once; each one after them doubles the time
+ * without, up to some seconds.  Forgotten when there was none for a while.
+ */
+#define LOSSES_FREE 3
+#define LOSSES_DOUBLED 14
+#define LOSSES_FORGOTTEN_TICKS 200000000u
 
 void plex86_core_account(struct plex86_core *core, uint64_t icount)
 {
@@ -196,20 +205,23 @@ struct ran {
 };
 
 /* The space to run in.  NULL: not to be had. */
-static struct plex86_shadow *prepare(struct plex86_core *core, const struct plex86_paging *paging)
+static struct plex86_shadow *prepare(struct plex86_core *core, const struct plex86_paging *paging,
+				     uint64_t icount)
 {
 	struct plex86_world *w = &core->world;
 	struct plex86_shadow *s = plex86_space_find(w, paging);
 
-	if (!s) {
+	if (!s && icount >= core->spare_until) {
 		core->last = NULL;	/* may be evicted */
 		s = plex86_space_make(w, paging);
 	}
 	return s;
 }
 
-static void lose(struct plex86_core *core, struct plex86_shadow *s, const char *why)
+static void lose(struct plex86_core *core, struct plex86_shadow *s, const char *why,
+		 uint64_t icount)
 {
+	unsigned int doubled;
 	char line[200];
 
 	if (!core->world.stats.spaces_lost++) {
@@ -217,8 +229,27 @@ static void lose(struct plex86_core *core, struct plex86_shadow *s, const char *
 			 "a space was lost (%s); the guest goes on, the space is made again", why);
 		core->host->log(PLEX86_LOG_ERROR, line);
 	}
+	if (icount > core->spare_until + LOSSES_FORGOTTEN_TICKS)
+		core->losses = 0;
+	core->spare_until = icount;
+	if (++core->losses > LOSSES_FREE) {
+		doubled = core->losses - LOSSES_FREE;
+		core->spare_until += (uint64_t)REFUSED_TICKS
+				     << (doubled < LOSSES_DOUBLED ? doubled : LOSSES_DOUBLED);
+		if (doubled == LOSSES_DOUBLED)
+			core->host->log(PLEX86_LOG_ERROR, "spaces are lost again and again: "
+					"user code is left to Bochs most of the time");
+	}
 	core->last = NULL;
 	plex86_space_kill(s);
+}
+
+/* What a negative errno of the engine means for who reads the log. */
+static const char *failure(int err)
+{
+	if (err == -ENOMEM)
+		return "out of memory, or of memory that may be locked (ulimit -l)";
+	return strerror(-err);
 }
 
 static uint64_t segment_base(const struct plex86_cpu *cpu)
@@ -351,7 +382,12 @@ static enum plex86_verdict run_slice(struct plex86_core *core, struct plex86_cpu
 
 	/* 2. Its space, as the guest's tables are now. */
 	w->epoch = slice->icount / (core->clock.ips * EPOCH_NS / 1000000000u + 1);
-	s = prepare(core, &paging);
+	s = prepare(core, &paging, slice->icount);
+	if (!s && slice->icount < core->spare_until) {
+		core->emulating = PLEX86_REFUSE_ENGINE;
+		slice->wait.ticks = core->spare_until - slice->icount;
+		return PLEX86_EMULATE;
+	}
 	if (!s)
 		return refuse(core, slice, PLEX86_REFUSE_ENGINE, "no space can be made");
 	plex86_descriptors_sync(w, &slice->tables, paging.mode == PLEX86_PAGING_LONG);
@@ -363,6 +399,7 @@ static enum plex86_verdict run_slice(struct plex86_core *core, struct plex86_cpu
 	if (s->lived && !s->mapped) {
 		/* All is gone: the guest has a new process in the old one's page tables. */
 		s->lived = s->populated = false;
+		s->filter = 0;
 		plex86_policy_reborn(&core->policy, slice->cr3);
 		core->emulating = PLEX86_BY_POLICY;
 		slice->wait.ticks = core->policy.break_even;
@@ -373,7 +410,7 @@ static enum plex86_verdict run_slice(struct plex86_core *core, struct plex86_cpu
 		/* That is part of what a space costs, not of what this slice does. */
 		err = plex86_space_flush(s);
 		if (err) {
-			lose(core, s, strerror(-err));
+			lose(core, s, failure(err), slice->icount);
 			return refuse(core, slice, PLEX86_REFUSE_ENGINE, "the space was lost");
 		}
 	}
@@ -394,7 +431,7 @@ static enum plex86_verdict run_slice(struct plex86_core *core, struct plex86_cpu
 		ran.cost_ns += map_cost(core->caps, s);
 		err = plex86_space_flush(s);
 		if (err) {
-			lose(core, s, strerror(-err));
+			lose(core, s, failure(err), slice->icount);
 			return slice->changed ? end(core, slice, cpu, PLEX86_SLICE_ASYNC, &ran) :
 			       refuse(core, slice, PLEX86_REFUSE_ENGINE, "the space was lost");
 		}
@@ -406,7 +443,7 @@ static enum plex86_verdict run_slice(struct plex86_core *core, struct plex86_cpu
 			budget_ns = plex86_verify_budget(core->verify, budget);
 		err = core->ops->run(s->engine, cpu, vec, flags, budget_ns, &exit);
 		if (err) {
-			lose(core, s, strerror(-err));
+			lose(core, s, failure(err), slice->icount);
 			return slice->changed ? end(core, slice, cpu, PLEX86_SLICE_ASYNC, &ran) :
 			       refuse(core, slice, PLEX86_REFUSE_ENGINE, "the space was lost");
 		}
@@ -462,7 +499,7 @@ static enum plex86_verdict run_slice(struct plex86_core *core, struct plex86_cpu
 			slice->single_step = exit.vector == 1;
 			return end(core, slice, cpu, PLEX86_SLICE_STEP, &ran);
 		case PLEX86_EXIT_LOST:
-			lose(core, s, exit.why);
+			lose(core, s, exit.why, slice->icount);
 			return end(core, slice, cpu, PLEX86_SLICE_ASYNC, &ran);
 		default:
 			return end(core, slice, cpu, PLEX86_SLICE_ASYNC, &ran);

@@ -175,7 +175,7 @@ static int apply(struct plex86_space *s, const struct plex86_map_op *ops, unsign
 	if (!usable(s, "apply()"))
 		return -EINVAL;
 	engine.applies++;
-	failing = fail();
+	failing = fail() || engine.fail_apply;
 	if (failing)
 		stop = rng_below(&vm.rng, n);
 	for (i = 0; i < stop; i++) {

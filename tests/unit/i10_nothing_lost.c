@@ -134,8 +134,10 @@ static void all_the_time(void)
 		begin(true);
 		engine.fail_chance = 200;
 		engine.fail_kind = kind;
-		for (i = 0; i < 20; i++)
+		for (i = 0; i < 20; i++) {
 			vm_run(act, ACTS);
+			vm.icount += UINT64_C(400000000);	/* earlier ones are forgotten */
+		}
 		ok(vm_digest() == digest);
 		ok(engine.failed > 50);
 		tap_diag("%llu failures, %u lines in the log", (unsigned long long)engine.failed,
@@ -145,6 +147,53 @@ static void all_the_time(void)
 		vm_close();
 		ok(vm_is_clean());
 	}
+}
+
+/*
+ * Spaces that can be made, but not filled, as when no more memory may be locked:
+ * the guest is not held up by making them, and comes back when there is memory.
+ */
+static uint64_t creates_in(unsigned int times)
+{
+	uint64_t before = engine.creates;
+
+	while (times--)
+		vm_run(act, ACTS);
+	return engine.creates - before;
+}
+
+static void thrashing(void)
+{
+	uint64_t first, later;
+	unsigned int i;
+
+	begin(true);
+	engine.fail_apply = true;
+	first = creates_in(50);
+	later = creates_in(50);
+	tap_diag("%llu spaces, then %llu", (unsigned long long)first, (unsigned long long)later);
+	ok(first >= 3 && first < 20 && later < 3 && !vm.native_acts);
+	is(vm.log_errors, 1, "line about it");
+	/* For hours: it is told once more, and that was it. */
+	for (i = 0; i < 100; i++) {
+		vm.icount = vm.icount + UINT64_C(400000000);
+		creates_in(1);
+	}
+	ok(vm.log_errors <= 2);
+	/* Memory is there again. */
+	engine.fail_apply = false;
+	vm.icount += UINT64_C(400000000);
+	creates_in(2);
+	ok(vm.native_acts > ACTS / 2);
+	/* Long after, the first loss is the first of its kind. */
+	vm.icount += UINT64_C(4000000000);
+	engine.fail_at = engine.calls + 1;
+	creates_in(1);
+	vm.native_acts = 0;
+	creates_in(1);
+	ok(vm.native_acts > ACTS / 2);
+	vm_close();
+	ok(vm_is_clean());
 }
 
 static void no_space_at_all(void)
@@ -255,6 +304,7 @@ int main(void)
 	make_program();
 	each_call();
 	all_the_time();
+	thrashing();
 	no_space_at_all();
 	little_room();
 	told_once();

@@ -193,6 +193,7 @@ struct plex86_engine {
 	enum fail_kind fail_kind;
 	unsigned int fail_chance;
 	bool fail_create;		/* space_create() never works */
+	bool fail_apply;		/* apply() never works */
 	bool fail_tsc;			/* trap_tsc() can't be had */
 	uint64_t failed;		/* how often it did */
 	/* Counts by kind. */
