@@ -142,7 +142,9 @@ static long set_descriptors(struct plex86_space *s, void __user *arg)
 		return -EINVAL;
 	if (d.ngdt > NX_GDT_GUEST || d.nldt > NX_LDT_SLOTS)
 		return -E2BIG;
-	ret = plex86_vm_charge(s->vm, DESCRIPTORS_PAGES);
+	/* New ones take the place of the old, which are freed. */
+	if (!s->descriptors)
+		ret = plex86_vm_charge(s->vm, DESCRIPTORS_PAGES);
 	if (ret)
 		return ret;
 	ret = -ENOMEM;
@@ -158,7 +160,7 @@ static long set_descriptors(struct plex86_space *s, void __user *arg)
 		s->nldt = d.nldt;
 		s->generation = plex86_unique_id();
 	}
-	if (fresh || ret)
+	if (!s->descriptors)
 		plex86_vm_uncharge(s->vm, DESCRIPTORS_PAGES);
 	kfree(fresh);
 	return ret;

@@ -109,6 +109,8 @@ kmod_build() {
 		#include <plex86/engine.h>
 		const struct plex86_engine_ops *const plex86_engines[] = { &plex86_engine_driver, NULL };
 	END
+	kmod_compile refused -static -D_GNU_SOURCE "$kmod_top/tests/kmod/refused.c" \
+		"$kmod_top"/accel-driver/driver/*.[cS] "$kmod_top/accel-driver/common/xstate.c" || return
 	# The suite's main is in conformance.c; other files with one are other programs.
 	# shellcheck disable=SC2046 # no spaces in the names of our own sources
 	kmod_compile conformance -static -pthread "$kmod_work/engines.c" \
@@ -124,7 +126,7 @@ kmod_initramfs() {
 	mkdir -p "$root"/{bin,dev,proc,sys,tmp}
 	cp "$(command -v busybox)" "$root/bin/"
 	cp "$kmod_work/plex86.ko" "$kmod_top/tests/kmod/init" "$root/"
-	for t in conformance switch ioctl fuzz stress killer hotplug poweroff roundtrip; do
+	for t in conformance switch ioctl refused fuzz stress killer hotplug poweroff roundtrip; do
 		cp "$kmod_work/bin/$t" "$root/"
 	done
 	chmod +x "$root/init"
