@@ -331,6 +331,62 @@ static void descriptors_seen(void)
 	say("  %u selectors are valid for LAR, hash %h\n", valid, h);
 }
 
+static void expect_look(u16 sel, u64 d, u32 limit, u32 rights)
+{
+	LOAD(lar);
+	u.dx = sel;
+	u.bx = 0xabcdef01;
+	expect(run() == VEC_INT80 && u.si == (d != 0));
+	expect(d ? ((u32)u.ax & 0xf0ff00) == ((u32)(d >> 32) & 0xf0ff00) : (u32)u.ax == 0xabcdef01);
+	LOAD(lsl);
+	u.dx = sel;
+	u.bx = 0xabcdef01;
+	expect(run() == VEC_INT80 && u.si == (d != 0));
+	expect((u32)u.ax == (d ? limit : 0xabcdef01));
+	LOAD(verr_verw);
+	u.dx = sel;
+	expect(run() == VEC_INT80 && u.si == rights);
+}
+
+/*
+ * The same where all that user code sees are segments that it may load, so that
+ * an accelerator can let it look for itself, and while the kernel changes them.
+ */
+static void descriptors_changed(void)
+{
+	static const u16 odd[] = {
+		SEL_NP_DATA, SEL_NP_CODE, SEL_CONF, SEL_GATE, SEL_NPGATE,
+#ifndef __x86_64__
+		SEL_UCODE64,		/* its L bit means nothing here */
+#endif
+	};
+	const u16 sel = SEL_FREE | 3;
+	u64 was[ARRAY_SIZE(odd)];
+
+	for (u32 i = 0; i < ARRAY_SIZE(odd); i++) {
+		was[i] = gdt_get(odd[i]);
+		gdt_set(odd[i], 0);
+	}
+	for (u32 i = 0; i < 4; i++) {
+		u64 d = seg_desc(U_DATA + i * PAGE, 0x700 + i, i & 1 ? 0x40f3 : 0x40f1);
+
+		expect_look(SEL_UDATA, gdt_get(SEL_UDATA), 0xffffffff, 3);
+		expect_look(SEL_UCODE, gdt_get(SEL_UCODE), 0xffffffff, 1);
+		expect_look(SEL_XONLY, gdt_get(SEL_XONLY), 0xffffffff, 0);
+		expect_look(SEL_KDATA, 0, 0, 0);
+		gdt_set(sel, d);
+		expect_look(sel, d, 0x700 + i, i & 1 ? 3 : 1);
+		expect_look(sel & ~3, d, 0x700 + i, i & 1 ? 3 : 1);
+		gdt_set(sel, d & ~(1ull << 40));	/* not accessed: LAR does not mind, or set it */
+		expect_look(sel, d & ~(1ull << 40), 0x700 + i, i & 1 ? 3 : 1);
+		expect(gdt_get(sel) == (d & ~(1ull << 40)));
+		gdt_set(sel, 0);
+		expect_look(sel, 0, 0, 0);
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(odd); i++)
+		gdt_set(odd[i], was[i]);
+}
+
 static void selectors_read(void)
 {
 	LOAD(read_selectors);
@@ -403,6 +459,7 @@ void tests_sensitive(void)
 		{ "tables", ENV_ALL, tables },
 		{ "umip", ENV_ALL, umip },
 		{ "descriptors_seen", ENV_ALL, descriptors_seen },
+		{ "descriptors_changed", ENV_ALL, descriptors_changed },
 		{ "selectors_read", ENV_ALL, selectors_read },
 		{ "rdpmc", ENV_ALL, rdpmc },
 #ifdef __x86_64__
