@@ -27,6 +27,10 @@ static void fill(struct nexus *nx)
 	nx->has_fsgsbase = !!(plex86_host.caps & PLEX86_HOST_FSGSBASE);
 	nx->clear_buffers = plex86_host.clear_buffers;
 	nx->verw_sel = NX_GDT_DATA * 8;
+	/* Here, and not read from there: a page less that each switch touches. */
+	nx->cr4_keep = ~plex86_host.cr4_off;
+	nx->cr4_on = plex86_host.cr4_on;
+	nx->cr4_guest = plex86_host.cr4_guest;
 
 	nx->gdt[NX_GDT_CODE] = 0x00af9b000000ffffull;	/* ring 0, 64-bit code */
 	nx->gdt[NX_GDT_DATA] = 0x00cf93000000ffffull;	/* ring 0, data */

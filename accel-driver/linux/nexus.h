@@ -60,6 +60,7 @@ struct nexus {
 	u64 host_cr4;
 	u64 guest_cr3;
 	u64 guest_cr4;
+	u64 cr4_keep, cr4_on, cr4_guest;	/* of the host's, always on, of the guest's */
 	u64 entry_rsp;		/* &frame, or its alias for 16-bit stacks */
 	u64 host_fs_base, host_gs_base;
 	u64 fs_base, gs_base;

@@ -37,20 +37,31 @@ struct pcid_use {
 static DEFINE_PER_CPU(struct pcid_use, pcid_use[PCID_COUNT]);
 static DEFINE_PER_CPU(u64, last_vm);
 
-static u64 guest_cr3(struct plex86_space *s)
+static struct pcid_use *use_of(const struct plex86_space *s)
+{
+	return this_cpu_ptr(&pcid_use[s->id % PCID_COUNT]);
+}
+
+static u64 guest_cr3(const struct plex86_space *s)
 {
 	u64 cr3 = __sme_pa(s->top);
-	struct pcid_use *use;
+	const struct pcid_use *use;
 
 	if (!plex86_host.pcid)
 		return cr3;
-	use = this_cpu_ptr(&pcid_use[s->id % PCID_COUNT]);
+	use = use_of(s);
 	cr3 |= PCID_FIRST + s->id % PCID_COUNT;
-	if (use->space == s->id && use->flushed == s->flushed)
-		return cr3 | CR3_KEEP;
+	return use->space == s->id && use->flushed == s->flushed ? cr3 | CR3_KEEP : cr3;
+}
+
+/* The guest's CR3 was loaded without CR3_KEEP: what another space left is gone. */
+static void note_flush(struct nexus *nx, const struct plex86_space *s)
+{
+	struct pcid_use *use = use_of(s);
+
 	use->space = s->id;
 	use->flushed = s->flushed;
-	return cr3;
+	nx->guest_cr3 |= CR3_KEEP;
 }
 
 static u64 host_cr3(u64 host_cr4)
@@ -122,6 +133,7 @@ void plex86_switch_begin(struct plex86_vcpu *v, struct plex86_space *s)
 		note_cpu(v->nx);
 		v->cpu = cpu;
 	}
+	v->nx->guest_cr3 = guest_cr3(s);
 	if (v->generation != s->generation)
 		load_descriptors(v, s);
 	if (this_cpu_read(last_vm) != v->vm_id) {
@@ -177,10 +189,8 @@ void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_
 		switch_fpu_return();
 
 	nx->host_cr4 = plex86_cr4();
-	nx->guest_cr4 = (nx->host_cr4 & ~plex86_host.cr4_off) | plex86_host.cr4_on |
-			(e->guest_cr4 & plex86_host.cr4_guest);
+	nx->guest_cr4 = (nx->host_cr4 & nx->cr4_keep) | nx->cr4_on | (e->guest_cr4 & nx->cr4_guest);
 	nx->host_cr3 = host_cr3(nx->host_cr4);
-	nx->guest_cr3 = guest_cr3(s);
 	nx->abort = 0;
 	nx->pending = 0;
 
@@ -200,6 +210,10 @@ void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_
 
 	nexus_enter(nx);
 
+	/* An entry that the CPU refused may not have come as far as CR3. */
+	if (nx->guest_cr3 & X86_CR3_PCID_MASK && !(nx->guest_cr3 & CR3_KEEP) &&
+	    nx->abort != NX_ABORT_FAULT)
+		note_flush(nx, s);
 	if (e->dr7 || nx->frame.vector == X86_TRAP_DB) {
 		get_debugreg(e->dr6, 6);
 		set_debugreg(DR6_RESERVED, 6);
