@@ -153,12 +153,19 @@ long plex86_space_create(struct plex86_vm *vm);
 long plex86_vcpu_create(struct plex86_vm *vm);
 struct nexus *plex86_nexus_new(struct plex86_vm *vm, int index);
 
+/* state.c: registers between v->loop.run.cpu and v->nx */
+u32 plex86_state_refused(const struct plex86_cpu *cpu);
+void plex86_state_import(struct plex86_vcpu *v);
+void plex86_state_export(struct plex86_vcpu *v, const struct nexus_frame *f);
+void plex86_state_choose_stack(struct plex86_vcpu *v);
+
 /* switch.c: one entry into the guest; IRQs off */
 void plex86_switch_begin(struct plex86_vcpu *v, struct plex86_space *s);
 void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_entry *e);
+bool plex86_switch_serve_host(struct plex86_vcpu *v);
 void plex86_switch_end(struct plex86_vcpu *v);
 
-/* The alias of a nexus's first page, one per 64 KiB of a 4 GiB window; see vcpu.c. */
+/* The alias of a nexus's first page, one per 64 KiB of a 4 GiB window; see state.c. */
 #define PLEX86_ALIAS_BASE	0xffff800000000000ull
 #define PLEX86_ALIAS_SIZE	BIT_ULL(32)
 

@@ -226,3 +226,32 @@ void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_
 	if (host_xcr0 && host_xcr0 != e->xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, host_xcr0);
 }
+
+/*
+ * Serve what the host got while the guest ran: the IDT is the host's again, so
+ * NMI and machine check are raised by instruction; an interrupt, which the CPU
+ * has acknowledged, by a call of its handler.  Returns whether there was one,
+ * and the guest goes on.
+ */
+bool plex86_switch_serve_host(struct plex86_vcpu *v)
+{
+	struct nexus *nx = v->nx;
+	u64 vector = nx->abort ? 0 : nx->frame.vector;
+	gate_desc *gate;
+
+	if (unlikely(nx->pending & NX_PENDING_MC || vector == X86_TRAP_MC)) {
+		v->loop.run.host_nmis++;
+		asm volatile("int $18");
+	}
+	if (unlikely(nx->pending & NX_PENDING_NMI || vector == X86_TRAP_NMI)) {
+		v->loop.run.host_nmis++;
+		asm volatile("int $2");
+	}
+	if (vector < FIRST_EXTERNAL_VECTOR)
+		return nx->abort == NX_ABORT_RETRY || vector == X86_TRAP_NMI ||
+		       vector == X86_TRAP_MC;
+	v->loop.run.host_irqs++;
+	gate = (gate_desc *)nx->host_idtr.address + vector;
+	nexus_call_gate(gate_offset(gate));
+	return true;
+}

@@ -4,7 +4,7 @@
  * first event that is the guest's.  It decides nothing: which state is worth or
  * safe to run is user space's business; that no state can hurt the host is
  * ensured by what descriptors and page tables can hold, by the CPU's own checks
- * on the way in, and by the few checks in refuse() here.
+ * on the way in, and by the few checks in state.c.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -15,8 +15,6 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
-#include <asm/desc.h>
-#include <asm/io.h>
 #include <asm/trapnr.h>
 #include "compat.h"
 #include "plex86.h"
@@ -26,17 +24,6 @@
  * that waits for the return to user mode (rseq, task work, livepatching) is done.
  */
 #define BUDGET_MAX	NSEC_PER_SEC
-
-/* RFLAGS that ring 3 may have; IF is always on, IOPL 0. */
-#define FLAGS_USER	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | \
-			 X86_EFLAGS_SF | X86_EFLAGS_TF | X86_EFLAGS_DF | X86_EFLAGS_OF | \
-			 X86_EFLAGS_NT | X86_EFLAGS_RF | X86_EFLAGS_AC | X86_EFLAGS_ID)
-#define FLAGS_REFUSED	(X86_EFLAGS_IOPL | X86_EFLAGS_VM | X86_EFLAGS_VIF | X86_EFLAGS_VIP)
-#define DR7_ENABLE	0xffull		/* L0 G0 .. L3 G3 */
-#define DR7_FIELDS	0xffff0000ull	/* R/W and LEN */
-#define DR7_FIXED	0x700ull	/* exact breakpoints, and the bit that is always 1 */
-#define DESC_LONG	BIT_ULL(53)	/* L: 64-bit code */
-#define DESC_BIG	BIT_ULL(54)	/* D/B: 32-bit code or stack */
 
 static enum hrtimer_restart timer_fires(struct hrtimer *timer)
 {
@@ -72,161 +59,6 @@ static u32 reason_to_stop(struct plex86_vcpu *v)
 	if (signal_pending(current))
 		return PLEX86_RUN_KICK;
 	return 0;
-}
-
-static bool sel_ok(u64 sel)
-{
-	return (sel & 3) == 3;
-}
-
-static bool xcr0_ok(u64 x)
-{
-	u64 avx512 = x & PLEX86_X_AVX512;
-
-	return !(x & ~plex86_host.xcr0) && x & PLEX86_X_X87 &&
-	       (!(x & PLEX86_X_AVX) || x & PLEX86_X_SSE) &&
-	       (!avx512 || (avx512 == PLEX86_X_AVX512 && x & PLEX86_X_AVX));
-}
-
-static u32 refuse(const struct plex86_cpu *cpu)
-{
-	if (cpu->mode < PLEX86_MODE_64 || cpu->mode > PLEX86_MODE_32)
-		return PLEX86_WHY_MODE;
-	if (!(cpu->rflags & X86_EFLAGS_IF) || cpu->rflags & FLAGS_REFUSED)
-		return PLEX86_WHY_FLAGS;
-	if (!sel_ok(cpu->seg[PLEX86_CS].sel) || !sel_ok(cpu->seg[PLEX86_SS].sel))
-		return PLEX86_WHY_SELECTOR;
-	if (cpu->cr4 & X86_CR4_OSXSAVE && !xcr0_ok(cpu->xcr0))
-		return PLEX86_WHY_XCR0;
-	if (cpu->cr4 & X86_CR4_PKE)
-		return PLEX86_WHY_PKE;
-	return 0;
-}
-
-/* Breakpoints on user addresses only: the nexus must never hit one. */
-static u64 usable_dr7(const struct plex86_cpu *cpu)
-{
-	u64 dr7 = cpu->dr7 & (DR7_FIELDS | DR7_ENABLE);
-	int i;
-
-	for (i = 0; i < 4; i++)
-		if (cpu->dr[i] >= PLEX86_VA_LIMIT - 8 ||
-		    (dr7 >> (16 + 4 * i) & 3) == 2)	/* I/O: ring 3 has none */
-			dr7 &= ~(3ull << (2 * i));
-	return dr7 & DR7_ENABLE ? dr7 | DR7_FIXED : 0;
-}
-
-/* The descriptor that a selector names, 0 if none. */
-static u64 descriptor(const struct nexus *nx, u16 sel)
-{
-	unsigned int slot = sel >> 3;
-
-	if (sel & 4)
-		return slot < NX_LDT_SLOTS ? nx->ldt_table[slot] : 0;
-	if (slot == NX_GDT_HOST_TSS || slot == NX_GDT_HOST_TSS + 1)
-		return nx->slot8[slot - NX_GDT_HOST_TSS];
-	return slot < NX_GDT_GUEST ? nx->gdt[slot] : 0;
-}
-
-/* plex86_cpu -> what the nexus will load */
-static void import(struct plex86_vcpu *v)
-{
-	struct plex86_entry *entry = &v->loop.entry;
-	const struct plex86_cpu *cpu = &v->loop.run.cpu;
-	struct nexus *nx = v->nx;
-	struct nexus_frame *f = &nx->frame;
-	int i;
-
-	for (i = 0; i < PLEX86_NGPR; i++)
-		f->gpr[i] = cpu->gpr[i];
-	f->rip = cpu->rip;
-	f->cs = cpu->seg[PLEX86_CS].sel;
-	f->rflags = (cpu->rflags & FLAGS_USER) | X86_EFLAGS_IF | X86_EFLAGS_FIXED;
-	f->rsp = cpu->gpr[PLEX86_RSP];
-	f->ss = cpu->seg[PLEX86_SS].sel;
-	nx->sel[0] = cpu->seg[PLEX86_DS].sel;
-	nx->sel[1] = cpu->seg[PLEX86_ES].sel;
-	nx->sel[2] = cpu->seg[PLEX86_FS].sel;
-	nx->sel[3] = cpu->seg[PLEX86_GS].sel;
-	nx->fs_base = cpu->seg[PLEX86_FS].base;
-	nx->gs_base = cpu->seg[PLEX86_GS].base;
-
-	entry->guest_cr4 = cpu->cr4;
-	entry->xcr0 = cpu->xcr0;
-	entry->cr0_ts = cpu->cr0 & (X86_CR0_TS | X86_CR0_EM);
-	entry->dr7 = cpu->dr7 & DR7_ENABLE ? usable_dr7(cpu) : 0;
-	for (i = 0; i < 4; i++)
-		entry->dr[i] = cpu->dr[i];
-}
-
-/* What the nexus stored -> plex86_cpu */
-static void export(struct plex86_vcpu *v, const struct nexus_frame *f)
-{
-	struct plex86_cpu *cpu = &v->loop.run.cpu;
-	struct nexus *nx = v->nx;
-	int i;
-
-	for (i = 0; i < PLEX86_NGPR; i++)
-		cpu->gpr[i] = f->gpr[i];
-	cpu->gpr[PLEX86_RSP] = f->rsp;
-	if (!(descriptor(nx, f->cs) & DESC_LONG))	/* the rest is the alias's */
-		cpu->gpr[PLEX86_RSP] = (u32)f->rsp;
-	cpu->rip = f->rip;
-	/* The CPU sets RF in what a fault pushes; guest code can't have set it. */
-	cpu->rflags = f->rflags & ~X86_EFLAGS_RF;
-	cpu->seg[PLEX86_CS].sel = f->cs;
-	cpu->seg[PLEX86_SS].sel = f->ss;
-	cpu->seg[PLEX86_DS].sel = nx->sel[0];
-	cpu->seg[PLEX86_ES].sel = nx->sel[1];
-	cpu->seg[PLEX86_FS].sel = nx->sel[2];
-	cpu->seg[PLEX86_GS].sel = nx->sel[3];
-	cpu->seg[PLEX86_FS].base = nx->fs_base;
-	cpu->seg[PLEX86_GS].base = nx->gs_base;
-}
-
-/*
- * Where the nexus pops the guest's registers: the frame, or with a 16-bit stack
- * an alias of it.  Then IRETQ leaves the upper half of ESP as it was in the
- * nexus, so the alias's address has the guest's bits there.
- */
-static void choose_stack(struct plex86_vcpu *v)
-{
-	struct nexus *nx = v->nx;
-
-	if (likely(descriptor(nx, nx->frame.ss) & DESC_BIG))
-		nx->entry_rsp = (unsigned long)&nx->frame;
-	else
-		nx->entry_rsp = plex86_alias(v->index, nx->frame.rsp) |
-				offsetof(struct nexus, frame);
-}
-
-/*
- * Serve what the host got while the guest ran: the IDT is the host's again, so
- * NMI and machine check are raised by instruction; an interrupt, which the CPU
- * has acknowledged, by a call of its handler.  Returns whether there was one,
- * and the guest goes on.
- */
-static bool serve_host(struct plex86_vcpu *v)
-{
-	struct nexus *nx = v->nx;
-	u64 vector = nx->abort ? 0 : nx->frame.vector;
-	gate_desc *gate;
-
-	if (unlikely(nx->pending & NX_PENDING_MC || vector == X86_TRAP_MC)) {
-		v->loop.run.host_nmis++;
-		asm volatile("int $18");
-	}
-	if (unlikely(nx->pending & NX_PENDING_NMI || vector == X86_TRAP_NMI)) {
-		v->loop.run.host_nmis++;
-		asm volatile("int $2");
-	}
-	if (vector < FIRST_EXTERNAL_VECTOR)
-		return nx->abort == NX_ABORT_RETRY || vector == X86_TRAP_NMI ||
-		       vector == X86_TRAP_MC;
-	v->loop.run.host_irqs++;
-	gate = (gate_desc *)nx->host_idtr.address + vector;
-	nexus_call_gate(gate_offset(gate));
-	return true;
 }
 
 /*
@@ -282,8 +114,9 @@ static void report(struct plex86_vcpu *v)
 /*
  * A stay on one CPU, interrupts off except when the host takes them.  Returns
  * true when the result is in l->run, false to come again after a reschedule.
+ * Not inlined: what runs at each exit is then in one page of text.
  */
-static bool stay(struct plex86_vcpu *v)
+static noinline bool stay(struct plex86_vcpu *v)
 {
 	struct plex86_loop *l = &v->loop;
 	struct nexus *nx = v->nx;
@@ -313,9 +146,9 @@ static bool stay(struct plex86_vcpu *v)
 		}
 		arm_timer(v, now, l->deadline);
 again:
-		choose_stack(v);
+		plex86_state_choose_stack(v);
 		plex86_switch(v, l->s, &l->entry);
-		if (serve_host(v)) {
+		if (plex86_switch_serve_host(v)) {
 			if (!nx->abort)
 				keep(v);
 			continue;
@@ -327,7 +160,7 @@ again:
 			break;
 		}
 		if (--l->left && nx->abort != NX_ABORT_FAULT) {
-			import(v);
+			plex86_state_import(v);
 			goto again;
 		}
 		report(v);
@@ -357,11 +190,11 @@ static void loop(struct plex86_vcpu *v)
 	l->left = max(run->repeat, 1u);
 	l->ran = false;
 	v->nx->abort = 0;
-	import(v);
+	plex86_state_import(v);
 	while (!stay(v))
 		cond_resched();
 	if (run->reason != PLEX86_RUN_REFUSED)
-		export(v, v->nx->abort == NX_ABORT_FAULT ? &l->saved : &v->nx->frame);
+		plex86_state_export(v, v->nx->abort == NX_ABORT_FAULT ? &l->saved : &v->nx->frame);
 	now = sched_clock();
 	run->ran_ns = now > l->start ? now - l->start : 0;	/* CPUs' clocks differ a little */
 	run->cycles = run->repeat ? rdtsc_ordered() - tsc : 0;
@@ -426,7 +259,7 @@ static long run_in(struct plex86_vcpu *v, struct plex86_space *s)
 	if (!mutex_trylock(&s->lock))
 		return -EBUSY;
 	v->loop.s = s;
-	run->why = refuse(&run->cpu);
+	run->why = plex86_state_refused(&run->cpu);
 	if (run->why)
 		run->reason = PLEX86_RUN_REFUSED;
 	else
