@@ -13,8 +13,9 @@
  * Rules for all calls: structures start with their own size, so that they can
  * grow (a longer one is taken if what this module does not know is zero, else
  * -E2BIG; a shorter one than version 1 is -EINVAL); unknown flags and non-zero
- * reserved fields are -EINVAL; an unknown command is -ENOTTY; a bad pointer is
- * -EFAULT.  There is no version number: ask PLEX86_GET_INFO for capabilities.
+ * reserved fields are -EINVAL, as is an argument where there is none; an unknown
+ * command is -ENOTTY; a bad pointer is -EFAULT; -ENOMEM is out of memory, or over
+ * RLIMIT_MEMLOCK.  There is no version number: ask PLEX86_GET_INFO for capabilities.
  */
 #ifndef PLEX86_UAPI_H
 #define PLEX86_UAPI_H
@@ -31,7 +32,7 @@
 /* On a VM */
 #define PLEX86_VM_ADD_RAM		_IO(PLEX86_IOC, 0x10)	/* struct plex86_ram */
 #define PLEX86_SPACE_CREATE		_IO(PLEX86_IOC, 0x11)	/* arg 0; returns an fd */
-#define PLEX86_VCPU_CREATE		_IO(PLEX86_IOC, 0x12)	/* arg 0; returns an fd */
+#define PLEX86_VCPU_CREATE		_IO(PLEX86_IOC, 0x12)	/* the same; -ENOSPC: 16 are open */
 /* On a space */
 #define PLEX86_SPACE_APPLY		_IO(PLEX86_IOC, 0x20)	/* struct plex86_apply */
 #define PLEX86_SPACE_DESCRIPTORS	_IO(PLEX86_IOC, 0x21)	/* struct plex86_descriptors */
@@ -63,8 +64,8 @@ struct plex86_info {
  * One stretch of guest RAM: the bytes at [addr, addr + bytes) of the calling
  * process are the VM's RAM [offset, offset + bytes).  Pages are pinned when
  * they are first mapped, charged to RLIMIT_MEMLOCK, and stay so until the VM
- * goes.  -EINVAL: not page aligned, empty, wrapping; -EEXIST: overlaps an
- * earlier range; -ENOSPC: more than max_ranges.
+ * goes.  -EINVAL: not page aligned, empty, wrapping; -EFAULT: not in the user
+ * half; -EEXIST: overlaps an earlier range; -ENOSPC: more than max_ranges.
  */
 struct plex86_ram {
 	__u32 size;
@@ -94,9 +95,9 @@ struct plex86_op {
 /*
  * Apply n operations in order.  On failure `done' is the number that were
  * applied, and the one that failed changed no mapping.  -EINVAL: unknown kind,
- * bad prot, misaligned, outside RAM or va_limit; -ENOMEM: out of memory or
- * over RLIMIT_MEMLOCK; -EBUSY: the space is in use by another thread; -EINTR:
- * a fatal signal.
+ * bad prot, misaligned, outside RAM or va_limit, more than max_ops; -EFAULT: the
+ * RAM is not there, or can't be written; -EBUSY: the space is in use by another
+ * thread; -EINTR: a fatal signal, so that nobody ever sees it.
  */
 struct plex86_apply {
 	__u32 size;
@@ -110,7 +111,8 @@ struct plex86_apply {
  * The descriptors that the code in this space finds in its GDT and LDT, by
  * index.  Each is zero or a present, accessed code or data descriptor of DPL 3
  * (anything else: -EINVAL).  GDT entries 0 and 2 must be zero: a null selector
- * needs the one, the module uses the other.  -E2BIG: more than max_gdt, max_ldt.
+ * needs the one, the module uses the other.  -E2BIG: more than max_gdt, max_ldt;
+ * -EBUSY: the space is in use by another thread.
  */
 struct plex86_descriptors {
 	__u32 size;

@@ -100,7 +100,7 @@ kmod_build() {
 	cp -p "$kmod_top"/include/plex86/{cpu,uapi}.h "$build/include/plex86/"
 	make -C "$build" KDIR="$kmod_headers" || return
 	strip --strip-debug -o "$kmod_work/plex86.ko" "$build/plex86.ko" || return
-	for t in switch ioctl fuzz stress killer hotplug poweroff; do
+	for t in switch ioctl callers fuzz stress killer hotplug poweroff; do
 		kmod_compile $t -static -pthread "$kmod_top/tests/kmod/$t.c" || return
 	done
 	kmod_compile inject "$kmod_top/tests/kmod/inject.c" || return
@@ -126,7 +126,7 @@ kmod_initramfs() {
 	mkdir -p "$root"/{bin,dev,proc,sys,tmp}
 	cp "$(command -v busybox)" "$root/bin/"
 	cp "$kmod_work/plex86.ko" "$kmod_top/tests/kmod/init" "$root/"
-	for t in conformance switch ioctl refused fuzz stress killer hotplug poweroff roundtrip; do
+	for t in conformance switch ioctl callers refused fuzz stress killer hotplug poweroff roundtrip; do
 		cp "$kmod_work/bin/$t" "$root/"
 	done
 	chmod +x "$root/init"
