@@ -100,6 +100,10 @@ enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva
 			return PLEX86_FAULT_GUEST;
 		want = PLEX86_PROT_READ | PLEX86_PROT_EXEC;
 	} else {
+		/* It can be read: whatever the CPU meant, mapping does not help. */
+		if (had && (access & PLEX86_ACCESS_KNOWN) && !(access & PLEX86_ACCESS_WRITE) &&
+		    n->frame[index] == v.frame.pa >> PLEX86_PAGE_SHIFT)
+			return PLEX86_FAULT_GUEST;
 		want = v.allowed & ~PLEX86_PROT_EXEC;
 		if (had && !(want & PLEX86_PROT_WRITE))
 			return PLEX86_FAULT_GUEST;	/* a write that the tables forbid */

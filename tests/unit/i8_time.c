@@ -191,6 +191,29 @@ static void fault_storm(void)
 	end("a storm of page faults ends");
 }
 
+/* An engine that faults on reading what it has: Bochs executes that, and time goes on. */
+static int reads_in_vain(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
+			 struct plex86_exit *x)
+{
+	x->reason = PLEX86_EXIT_PAGE;
+	x->addr = LA;
+	x->ran_ns = 0;
+	x->access = PLEX86_ACCESS_KNOWN | (nreports++ ? 0 : PLEX86_ACCESS_EXEC);
+	return 0;
+}
+
+static void fault_in_vain(uint64_t bits)
+{
+	begin(1000000000, 1000);
+	tables_map(&t, LA, frame_alloc(), bits);
+	engine.script = reads_in_vain;
+	nreports = 0;
+	vm.ticks_left = 1000000;
+	is(vm_slice_only(), PLEX86_STEP, "code is mapped, but it can't be read: Bochs reads it");
+	is(nreports, 2, "and nothing is tried again");
+	end("a page fault that mapping does not help");
+}
+
 /* Ctrl-C: a kick before the run ends it at once. */
 static void kicks(void)
 {
@@ -214,6 +237,8 @@ int main(void)
 	long_run(333333333);
 	long_run(3999999999);
 	fault_storm();
+	fault_in_vain(P_USER);
+	fault_in_vain(P_USER & ~(uint64_t)P_W);
 	kicks();
 	return tap_done();
 }
