@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What core.c (life) and slice.c (work) share. */
+/* What core.c (life), plan.c (decision) and slice.c (work) share. */
 #ifndef PLEX86_CORE_INTERNAL_H
 #define PLEX86_CORE_INTERNAL_H
 
@@ -51,6 +51,9 @@ struct plex86_core {
 
 /* Charges what Bochs emulated up to @icount to the present reason. */
 void plex86_core_account(struct plex86_core *core, uint64_t icount);
+
+/* The page at hand is for Bochs: ask again when it has been left. */
+void plex86_core_leave_page(struct plex86_core *core, struct plex86_wait *wait);
 
 uint64_t plex86_now_ns(void);
 

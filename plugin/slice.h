@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One slice while it lasts, for the files that share the work: slice.c (its way),
+ * slice_cost.c (what it took), refuse.c (why it did not go on).
+ */
+#ifndef PLEX86_SLICE_H
+#define PLEX86_SLICE_H
+
+#include "core_internal.h"
+
+struct plex86_run {
+	struct plex86_core *core;
+	struct plex86_slice *slice;
+	struct plex86_cpu *cpu;
+	struct plex86_vec *vec;
+	struct plex86_shadow *space;
+	unsigned int mapped;	/* page faults that were only about mapping, so far */
+	uint64_t own_ns;	/* the guest's own time, warm */
+	uint64_t cost_ns;	/* what all runs together took of the host besides */
+};
+
+/* ---- slice_cost.c ---- */
+
+/* What a slice costs besides the engine's trips, ns: state out and in, bookkeeping. */
+#define PLEX86_SLICE_NS 1500
+
+/* What is queued for the space is about to be mapped. */
+void plex86_cost_of_maps(struct plex86_run *run);
+
+/* The engine was asked to run for @budget_ns: charges the guest for what ran. */
+void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, uint64_t budget_ns);
+
+/* ---- refuse.c ---- */
+
+/* Nothing ran, for the reason @r; @detail, a static string or NULL, is the engine's own. */
+enum plex86_verdict plex86_refuse(struct plex86_run *run, enum plex86_refusal r, const char *detail);
+
+/* The space is no good any more, and is destroyed; the guest's state is exact. */
+void plex86_lose(struct plex86_run *run, const char *why);
+
+/* Spaces were lost in a row: the ticks until the next may be made, or 0. */
+uint64_t plex86_spared_ticks(const struct plex86_run *run);
+
+/* What a negative errno of the engine means for who reads the log. */
+const char *plex86_failure(int err);
+
+#endif /* PLEX86_SLICE_H */
