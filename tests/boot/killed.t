@@ -6,6 +6,7 @@
 # end even the process that makes new ones is killed, and the guest goes on in Bochs.
 set -u
 . "$top_srcdir/tests/tap.sh"
+. "$top_srcdir/tests/boot/disturb.sh"
 
 run=$top_srcdir/tests/guest/run-guest
 image=$top_builddir/tests/guest/tk64.img
@@ -19,17 +20,6 @@ if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
 fi
 # The coherency tests, with long native stretches before and between their steps.
 options=(-c "$model" -g 2 -s 2000000 -b "$BOCHS")
-
-# All container processes below process $1, oldest first, in $spaces.  No command is
-# started: it is a race against short lives.
-spaces_of() {
-	local child name
-	for child in $(<"/proc/$1/task/$1/children"); do
-		read -r name <"/proc/$child/comm" || continue
-		[ "$name" != plex86-space ] || spaces+=("$child")
-		spaces_of "$child"
-	done
-} 2>/dev/null
 
 undisturbed() {
 	"$run" "${options[@]}" bochs "$image" >"$logs/quiet.log"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Gathers what a RAM disk holds: programs of Debian packages with their libraries,
-# and programs compiled here.  Sourced by mkguest, and by bench/mkdisk, which makes
-# a second disk that is unpacked over the first; bash.
+# and programs compiled here.  Sourced by mkguest, and by bench/mkdisk and
+# tests/suites/mkdisk, which make a second disk that is unpacked over the first; bash.
 # shellcheck shell=bash
 
 # tree_begin ARCH PACKAGES-FOLDER ROOT [BASE]	BASE: a tree whose files need no copy
@@ -15,7 +15,7 @@ tree_begin() {
 
 # Copies one file of the packages and, for an ELF file, the libraries it names.
 tree_add() {	# tree_add FILE
-	local file=$1 interp lib dir
+	local file=$1
 	[ ! -e "$tree_root/$file" ] || return 0
 	[ -z "$tree_base" ] || [ ! -e "$tree_base/$file" ] || return 0
 	mkdir -p "$tree_root/${file%/*}"
@@ -25,17 +25,23 @@ tree_add() {	# tree_add FILE
 		return
 	fi
 	cp -L "$tree_src/$file" "$tree_root/$file"
-	interp=$(LC_ALL=C readelf -l "$tree_src/$file" 2>/dev/null |
+	tree_libraries "$tree_src/$file"
+}
+
+# Copies the libraries that a file names, if it is an ELF file, from the packages.
+tree_libraries() {	# tree_libraries PATH
+	local interp lib dir
+	interp=$(LC_ALL=C readelf -l "$1" 2>/dev/null |
 		sed -n 's/.*program interpreter: \/\(.*\)]/\1/p')
 	[ -z "$interp" ] || tree_add "$interp"
-	for lib in $(LC_ALL=C readelf -d "$tree_src/$file" 2>/dev/null |
+	for lib in $(LC_ALL=C readelf -d "$1" 2>/dev/null |
 		sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
 		for dir in "${tree_libdirs[@]}"; do
 			[ -e "$tree_src/$dir/$lib" ] || continue
 			tree_add "$dir/$lib"
 			continue 2
 		done
-		die "$tree_arch: $file needs $lib, which no package in the list brings"
+		die "$tree_arch: ${1#"$tree_src/"} needs $lib, which no package in the list brings"
 	done
 }
 

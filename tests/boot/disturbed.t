@@ -1,0 +1,121 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# A Debian guest computes the right answers, whatever the host does to Bochs meanwhile:
+# its containers are stopped or killed, its limits are small, signals rain on it, others
+# take its processor.  Right is what the guest says in undisturbed plain Bochs.
+set -u
+. "$top_srcdir/tests/tap.sh"
+. "$top_srcdir/tests/boot/disturb.sh"
+
+export BUILD=$top_builddir
+. "$top_srcdir/tools/demo/lib.sh"
+set +e
+
+work=$BUILD/tests/boot-disturbed
+plex86=$BOCHS
+rm -rf "$work"
+mkdir -p "$work"
+why=$("$top_srcdir/tools/guest/fetch" amd64 2>&1) ||
+	tap_skip_all "the guest's packages can't be fetched: $(tail -n 1 <<<"$why")"
+
+made() {
+	"$top_srcdir/tools/guest/mkguest" amd64 &&
+	make_job amd64 "$work/job" 40 sha,fp,mem,sys,fault,fork,ctx,xz &&
+	"$top_srcdir/tools/guest/mkiso" amd64 "$work/job" "$work/iso" &&
+	"$top_srcdir/tools/guest/run" -b "$plex86" -p enabled=0 "$work/iso" "$work/plain" &&
+	results "$work/plain/said" >"$work/right" && [ "$(grep -c '^@ stop [^ ]* 0$' "$work/right")" = 8 ]
+}
+
+# Runs the guest in a Bochs that is started by the commands LIMITS, with the function
+# DISTURB (or true) at work on its process until it ends; it must say what is right.
+survives() {		# survives NAME LIMITS DISTURB
+	local dir=$work/$1 pid runner status
+	printf '#!/bin/bash\n%s\necho $$ >"%s.pid"\nexec "%s" "$@"\n' "$2" "$dir" "$plex86" >"$work/$1.sh"
+	chmod +x "$work/$1.sh"
+	"$top_srcdir/tools/guest/run" -b "$work/$1.sh" \
+		-p "enabled=1, engine=process, stats=$dir/stats.json" "$work/iso" "$dir" &
+	runner=$!
+	until [ -s "$dir.pid" ] || ! kill -0 "$runner" 2>/dev/null; do sleep 0.05; done
+	read -r pid <"$dir.pid"
+	"$3" "$pid" >"$dir.disturbed"
+	wait "$runner"
+	status=$?
+	cat "$dir.disturbed"
+	[ "$status" = 0 ] && results "$dir/said" | diff "$work/right" - && [ "$(native "$1")" -gt 0 ]
+}
+
+# Bursts that ran natively: without any, nothing was tested.
+native() {
+	sed -n 's/.*"native_slices": *\([0-9]*\).*/\1/p' "$work/$1/stats.json" | head -n 1
+}
+
+# Until Bochs has gone, a container is stopped for a moment, and now and then killed.
+stop_and_kill() {
+	local victim stopped=0 killed=0
+	while kill -0 "$1" 2>/dev/null; do
+		sleep "0.0$((RANDOM % 9 + 1))"
+		spaces=()
+		spaces_of "$1"
+		[ "${#spaces[@]}" -gt 2 ] || continue
+		victim=${spaces[2 + RANDOM % (${#spaces[@]} - 2)]}
+		if [ $((RANDOM % 8)) = 0 ]; then
+			kill -KILL "$victim" && killed=$((killed + 1))
+			continue
+		fi
+		kill -STOP "$victim" || continue
+		stopped=$((stopped + 1))
+		sleep "0.0$((RANDOM % 5 + 1))"
+		kill -CONT "$victim"
+	done 2>/dev/null
+	echo "$stopped stopped, $killed killed"
+}
+
+# SIGALRM is the 14th of the signals that process $1 catches.
+has_handler() {
+	local word mask
+	while read -r word mask; do
+		[ "$word" = SigCgt: ] && return $(((0x$mask >> 13 & 1) == 0))
+	done <"/proc/$1/status"
+	return 1
+} 2>/dev/null
+
+# The signal of Bochs's own speedometer, a thousand times as often as it comes.
+alarms() {
+	local sent=0
+	until has_handler "$1" || ! kill -0 "$1" 2>/dev/null; do sleep 0.05; done
+	while kill -ALRM "$1" 2>/dev/null; do
+		sent=$((sent + 1))
+		sleep 0.001
+	done
+	echo "$sent alarms"
+}
+
+# Two others on the one processor that Bochs may use.
+steal() {
+	local cpu hogs=()
+	cpu=$(taskset -pc "$1" | sed 's/.*: *\([0-9]*\).*/\1/')
+	taskset -apc "$cpu" "$1" >/dev/null
+	for _ in 1 2; do
+		taskset -c "$cpu" bash -c 'while kill -0 "$1"; do :; done' hog "$1" 2>/dev/null &
+		hogs+=($!)
+	done
+	while kill -0 "$1" 2>/dev/null; do sleep 0.2; done
+	kill "${hogs[@]}" 2>/dev/null
+	wait "${hogs[@]}" 2>/dev/null
+	echo "shared processor $cpu"
+}
+
+tap "the guest can be made, and says something" made
+tap "its containers are stopped and killed" survives killed '' stop_and_kill
+tap "Bochs may open few files" survives files 'ulimit -n 40' true
+tap "Bochs has little address space" survives space 'ulimit -v 1500000' true
+tap "Bochs has a small stack and may lock no memory" \
+	survives stack 'ulimit -s 256; ulimit -l 0' true
+tap "SIGALRM comes all the time" survives alarms '' alarms
+if command -v taskset >/dev/null; then
+	tap "others take most of its processor" survives steal '' steal
+else
+	tap_skip "others take most of its processor" "there is no taskset"
+fi
+tap_done
