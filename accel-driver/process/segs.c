@@ -197,7 +197,7 @@ static uint16_t load64(const struct plex86_engine *e, unsigned int i, const stru
 	bool base = i == PLEX86_FS || i == PLEX86_GS;
 
 	if (g->attr & PLEX86_SEG_NULL || g->sel < TI_LDT)
-		return g->sel == RPL_USER ? RPL_USER : 0;
+		return 0;
 	if (base && !e->fsgsbase)
 		return 0;	/* any other selector would bring its own base */
 	if (g->sel == HOST_CS32 || g->sel == HOST_CS64)
@@ -214,6 +214,11 @@ int segs_load(struct plex86_space *s, const struct plex86_cpu *cpu,
 	int err;
 
 	for (i = 0; i < PLEX86_NSEG; i++) {
+		/* Null too; but a program that put it there wants to read it back. */
+		if (i != PLEX86_SS && cpu->seg[i].sel > 0 && cpu->seg[i].sel <= RPL_USER) {
+			*why = "the host makes a null selector with an RPL 0 when it returns";
+			return 1;
+		}
 		if (!code64) {
 			err = load32(s, cpu, i, &sel[i], why);
 			if (err)

@@ -98,11 +98,32 @@ static void test_code(struct plex86_space *s)
 	       "16-bit code on a 16-bit stack");
 }
 
+/* 64-bit: MOV EAX, GS; HLT.  Which null selector it is can be read, so it matters. */
+static void test_null(struct plex86_space *s)
+{
+	struct trial t;
+	uint16_t sel;
+
+	for (sel = 0; sel < 4; sel++) {
+		memcpy(ram + RAM_PATCH, (const uint8_t[]){ 0x8c, 0xe8, 0xf4 }, 3);
+		init_cpu64(&t.cpu, VA_PATCH);
+		init_vec(&t.vec, 6, PLEX86_X_X87 | PLEX86_X_SSE);
+		t.cpu.seg[PLEX86_GS] = (struct plex86_seg){ .sel = sel, .attr = PLEX86_SEG_NULL };
+		run_trial(s, &t, 0, FOREVER);
+		report(is_reason(&t, PLEX86_EXIT_REFUSED) ?
+		       t.exit.why && !memcmp(&t.cpu, &t.before, sizeof(t.cpu)) :
+		       is_trap(&t, 13) && t.cpu.gpr[PLEX86_RAX] == sel &&
+		       t.cpu.seg[PLEX86_GS].sel == sel,
+		       "null selector %u in GS: refused, or read as it is", sel);
+	}
+}
+
 void test_segments(void)
 {
 	struct plex86_space *s = fresh_space();
 	struct trial t;
 
+	test_null(s);
 	if (!(caps->flags & PLEX86_CAP_COMPAT)) {
 		skip("segments", "the engine runs no 32-bit code here");
 	} else if (!(caps->flags & PLEX86_CAP_SEGMENTS)) {
