@@ -23,7 +23,7 @@ made() {
 	"$top_srcdir/tools/guest/mkguest" amd64 &&
 	make_job amd64 "$work/job" 40 sha,fp,mem,sys,fault,fork,ctx,xz &&
 	"$top_srcdir/tools/guest/mkiso" amd64 "$work/job" "$work/iso" &&
-	"$top_srcdir/tools/guest/run" -b "$plex86" -p enabled=0 "$work/iso" "$work/plain" &&
+	"$top_srcdir/tools/guest/run" -q 900 -b "$plex86" -p enabled=0 "$work/iso" "$work/plain" &&
 	results "$work/plain/said" >"$work/right" && [ "$(grep -c '^@ stop [^ ]* 0$' "$work/right")" = 8 ]
 }
 
@@ -33,7 +33,7 @@ survives() {		# survives NAME LIMITS DISTURB
 	local dir=$work/$1 pid runner status
 	printf '#!/bin/bash\n%s\necho $$ >"%s.pid"\nexec "%s" "$@"\n' "$2" "$dir" "$plex86" >"$work/$1.sh"
 	chmod +x "$work/$1.sh"
-	"$top_srcdir/tools/guest/run" -b "$work/$1.sh" \
+	"$top_srcdir/tools/guest/run" -q 900 -b "$work/$1.sh" \
 		-p "enabled=1, engine=process, stats=$dir/stats.json" "$work/iso" "$dir" &
 	runner=$!
 	until [ -s "$dir.pid" ] || ! kill -0 "$runner" 2>/dev/null; do sleep 0.05; done

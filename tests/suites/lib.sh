@@ -8,15 +8,18 @@
 # shellcheck source=tools/lib/source.sh
 . "$TOP/tools/lib/source.sh"
 
-# A new folder with the upstream source of a package of Debian 12.
+# A folder with the upstream source of a package of Debian 12; one that is there already
+# is kept with what was compiled in it.
 unpack_source() {	# unpack_source PACKAGE FOLDER
 	local tarball
 	need xz xz-utils
 	tarball=$(source_tarball "$1" bookworm '') ||
 		die "without network, put its ${1}_*.orig.tar.* into ${XDG_CACHE_HOME:-~/.cache}/bochs-plex86"
+	[ "$(cat "$2/unpacked-from" 2>/dev/null)" != "${tarball##*/}" ] || return 0
 	rm -rf "$2"
 	mkdir -p "$2"
 	tar -C "$2" --strip-components=1 -xf "$tarball"
+	echo "${tarball##*/}" >"$2/unpacked-from"
 }
 
 # GNU configure for a guest: for any processor of its kind, and not for the host's own.
