@@ -96,13 +96,17 @@ BEGIN {
 		take(3, line)
 	}
 }
-FILENAME ~ /plan$/ { planned["kernel-log"] = 1; split($0, w, " "); planned[w[1]] = 1; known(w[1]); next }
+FILENAME ~ /plan$/ { split($0, w, " "); planned[w[1]] = 1; known(w[1]); next }
 FILENAME ~ /-plain\/results$/ { take(1, $0); next }
 { take(2, $0) }
 END {
+	# A plain run that was kept may be of more programs; its kernel's log is of them too.
+	for (k = 1; k <= n; k++)
+		if (!(order[k] in planned) && order[k] != "kernel-log")
+			other_programs = 1
 	for (k = 1; k <= n; k++) {
 		name = order[k]
-		if (!(name in planned))
+		if (!(name in planned) && (name != "kernel-log" || other_programs))
 			continue
 		kind = "same"; why = ""
 		if (!((1, name) in status) || !((2, name) in status)) {
