@@ -35,7 +35,7 @@ compile() {
 	printf '%s\n' "$@" | sort -u | (cd "$tree" && xargs -P "$(nproc)" -I{} \
 		$CXX -fsyntax-only -D_FILE_OFFSET_BITS=64 -D_LARGE_FILES \
 		-DBX_PLUGIN_PATH='"/plugins"' -DBX_SHARE_PATH='"/share"' \
-		-I"$work/$config" -I"$BOCHS_OBJ" -I. -Icpu -Iinstrument/stubs {})
+		-I"$work/$config" -I"$BOCHS_OBJ" -I. -Iiodev -Icpu -Iinstrument/stubs {})
 }
 
 n=0
