@@ -124,6 +124,19 @@ static void set_msrs(struct plex86_vcpu *v)
 	}
 }
 
+/* What only the host's own code changes: once per stay, and when such code has run. */
+static void note_host(struct plex86_vcpu *v)
+{
+	struct nexus *nx = v->nx;
+
+	/* The guest's vector registers are this thread's: have them in the CPU. */
+	if (test_thread_flag(TIF_NEED_FPU_LOAD))
+		switch_fpu_return();
+	nx->host_cr4 = plex86_cr4();
+	nx->host_cr3 = host_cr3(nx->host_cr4);
+	v->host_debug = hw_breakpoint_active();
+}
+
 /* Once per stay on a CPU with preemption off: what interrupts don't undo. */
 void plex86_switch_begin(struct plex86_vcpu *v, struct plex86_space *s)
 {
@@ -145,6 +158,7 @@ void plex86_switch_begin(struct plex86_vcpu *v, struct plex86_space *s)
 	if (plex86_host.ibrs)		/* the task's own bits are in it */
 		rdmsrl(MSR_IA32_SPEC_CTRL, v->nx->spec_ctrl);
 	set_msrs(v);
+	note_host(v);
 }
 
 void plex86_switch_end(struct plex86_vcpu *v)
@@ -179,18 +193,11 @@ static void load_debug(const struct plex86_entry *e)
  */
 void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_entry *e)
 {
-	bool host_debug = hw_breakpoint_active();
 	struct nexus *nx = v->nx;
 	u64 host_xcr0 = 0;
 	u64 cr0 = 0;
 
-	/* The guest's vector registers are this thread's: have them in the CPU. */
-	if (test_thread_flag(TIF_NEED_FPU_LOAD))
-		switch_fpu_return();
-
-	nx->host_cr4 = plex86_cr4();
 	nx->guest_cr4 = (nx->host_cr4 & nx->cr4_keep) | nx->cr4_on | (e->guest_cr4 & nx->cr4_guest);
-	nx->host_cr3 = host_cr3(nx->host_cr4);
 	nx->abort = 0;
 	nx->pending = 0;
 
@@ -203,7 +210,7 @@ void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_
 		cr0 = read_cr0();
 		write_cr0(cr0 | X86_CR0_TS);
 	}
-	if (host_debug)
+	if (v->host_debug)
 		set_debugreg(0UL, 7);
 	if (e->dr7)
 		load_debug(e);
@@ -219,7 +226,7 @@ void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_
 		set_debugreg(DR6_RESERVED, 6);
 		set_debugreg(0UL, 7);
 	}
-	if (host_debug)
+	if (v->host_debug)
 		hw_breakpoint_restore();
 	if (e->cr0_ts)
 		write_cr0(cr0);
@@ -237,21 +244,25 @@ bool plex86_switch_serve_host(struct plex86_vcpu *v)
 {
 	struct nexus *nx = v->nx;
 	u64 vector = nx->abort ? 0 : nx->frame.vector;
+	bool mc = nx->pending & NX_PENDING_MC || vector == X86_TRAP_MC;
+	bool nmi = nx->pending & NX_PENDING_NMI || vector == X86_TRAP_NMI;
+	bool irq = vector >= FIRST_EXTERNAL_VECTOR;
 	gate_desc *gate;
 
-	if (unlikely(nx->pending & NX_PENDING_MC || vector == X86_TRAP_MC)) {
-		v->loop.run.host_nmis++;
+	if (likely(!mc && !nmi && !irq))
+		return nx->abort == NX_ABORT_RETRY;
+	v->loop.run.host_nmis += mc + nmi;
+	v->loop.run.host_irqs += irq;
+	if (mc)
 		asm volatile("int $18");
-	}
-	if (unlikely(nx->pending & NX_PENDING_NMI || vector == X86_TRAP_NMI)) {
-		v->loop.run.host_nmis++;
+	if (nmi)
 		asm volatile("int $2");
+	if (irq) {
+		gate = (gate_desc *)nx->host_idtr.address + vector;
+		nexus_call_gate(gate_offset(gate));
 	}
-	if (vector < FIRST_EXTERNAL_VECTOR)
-		return nx->abort == NX_ABORT_RETRY || vector == X86_TRAP_NMI ||
-		       vector == X86_TRAP_MC;
-	v->loop.run.host_irqs++;
-	gate = (gate_desc *)nx->host_idtr.address + vector;
-	nexus_call_gate(gate_offset(gate));
-	return true;
+	note_host(v);
+	/* One that was noted in the nexus is not what ended the run. */
+	return irq || nx->abort == NX_ABORT_RETRY || vector == X86_TRAP_NMI ||
+	       vector == X86_TRAP_MC;
 }
