@@ -73,6 +73,11 @@ kmod_kernel() {
 	kmod_vmlinux=$dir/vmlinux
 	if [ -s "$kmod_vmlinux" ]; then return; fi
 	mkdir -p "$dir"
+	# Suites run side by side.
+	(flock 8 && { [ -s "$kmod_vmlinux" ] || kmod_fetch_kernel; }) 8>"$dir/lock"
+}
+
+kmod_fetch_kernel() {
 	(cd "$dir" && kmod_download download "$package") >"$dir/log" 2>&1 || {
 		echo "$package can't be downloaded; the end of $dir/log: $(tail -n 1 "$dir/log")"
 		return 1
@@ -98,7 +103,11 @@ kmod_build() {
 	cp -p "$kmod_top"/accel-driver/linux/* "$build/"
 	mkdir -p "$build/include/plex86"
 	cp -p "$kmod_top"/include/plex86/{cpu,uapi}.h "$build/include/plex86/"
-	make -C "$build" KDIR="$kmod_headers" || return
+	make -C "$build" KDIR="$kmod_headers" W=1 >"$kmod_work/module.log" 2>&1 || {
+		cat "$kmod_work/module.log"
+		return 1
+	}
+	if grep -E '[.][chS]:.*warning:' "$kmod_work/module.log"; then return 1; fi
 	strip --strip-debug -o "$kmod_work/plex86.ko" "$build/plex86.ko" || return
 	for t in switch ioctl callers fuzz stress killer hotplug poweroff; do
 		kmod_compile $t -static -pthread "$kmod_top/tests/kmod/$t.c" || return
