@@ -4,6 +4,7 @@
  * differently.  Only what can be seen in the registers and can't be expressed;
  * what depends on the code to be run is listed in process.h.
  */
+#define _GNU_SOURCE
 #include "process.h"
 
 #define FLAGS_TF	(UINT64_C(1) << 8)

@@ -11,6 +11,7 @@
  * two, so it is the secret that counts; it is never in the container's memory,
  * only in registers while the stub runs.
  */
+#define _GNU_SOURCE
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -44,6 +44,7 @@
 #ifndef PLEX86_PROCESS_H
 #define PLEX86_PROCESS_H
 
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -121,6 +122,12 @@ struct plex86_engine {
 	uint8_t *ximage;
 	uint32_t xsize;			/* as this kernel's regset wants it, exactly */
 	uint32_t pkru;			/* of a fresh child */
+
+	/* together.c */
+	int core;			/* where the tracer was when the run began */
+	unsigned int hold_runs;		/* it stays there for so many more */
+	bool held;
+	cpu_set_t cores;		/* where it may be, if held */
 
 	/* deadline.c */
 	int signo;
@@ -254,6 +261,13 @@ enum stop_kind {
 /* What the stop means; moves *regs back to the instruction that trapped. */
 enum stop_kind decode_stop(struct plex86_space *s, struct stop *stop, bool code64,
 			   struct plex86_exit *exit);
+
+/* ---- together.c: tracer and child on one core */
+
+/* Around a run, with its engine's space following in between. */
+void together_begin(struct plex86_engine *e);
+void together_follow(struct plex86_space *s);
+void together_end(struct plex86_engine *e);
 
 /* ---- deadline.c */
 

@@ -11,7 +11,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -82,23 +81,6 @@ static void regs_to_cpu(const struct user_regs_struct *r, struct plex86_cpu *cpu
 	cpu->gpr[PLEX86_R15] = r->r15;
 	cpu->rip = r->rip;
 	cpu->rflags = r->eflags;
-}
-
-/*
- * The child belongs on the tracer's core: they never run at the same time, and
- * waking an idle core costs several times the rest of the trip.
- */
-static void follow_cpu(struct plex86_space *s)
-{
-	cpu_set_t set;
-	int cpu = sched_getcpu();
-
-	if (cpu < 0 || cpu == s->cpu || cpu >= CPU_SETSIZE)
-		return;
-	CPU_ZERO(&set);
-	CPU_SET((size_t)cpu, &set);
-	if (!sched_setaffinity(s->pid, sizeof(set), &set))
-		s->cpu = cpu;
 }
 
 /* Load everything.  0, -errno (nothing ran), or 1: refused, exit->why is set. */
@@ -290,21 +272,14 @@ again:
 	return err;
 }
 
-int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec *vec,
-		uint32_t flags, uint64_t budget_ns, struct plex86_exit *exit)
+static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec *vec,
+	       uint32_t flags, uint64_t budget_ns, struct plex86_exit *exit)
 {
 	struct slice sl = { .s = s, .cpu = cpu, .vec = vec, .exit = exit };
-	struct plex86_engine *e;
+	struct plex86_engine *e = s->engine;
 	uint64_t start, before;
 	int err;
 
-	if (!s || !cpu || !vec || !exit || flags & ~PLEX86_RUN_VEC_SAME || cpu->reserved)
-		return -EINVAL;
-	memset(exit, 0, sizeof(*exit));
-	exit->vector = PLEX86_VECTOR_UNKNOWN;
-	e = s->engine;
-	if (s->dead)
-		return -ESRCH;
 	exit->why = entry_refuse(e, cpu);
 	if (exit->why)
 		goto refused;
@@ -318,7 +293,7 @@ int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_ve
 		goto refused;
 	if (err)
 		goto failed;
-	follow_cpu(s);
+	together_follow(s);
 
 	deadline_begin(e, s, before, budget_ns);
 	start = process_now();
@@ -346,5 +321,22 @@ failed:
 	if (!process_is_tracer(e))
 		return -EPERM;
 	s->dead = true;
+	return err;
+}
+
+int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec *vec,
+		uint32_t flags, uint64_t budget_ns, struct plex86_exit *exit)
+{
+	int err;
+
+	if (!s || !cpu || !vec || !exit || flags & ~PLEX86_RUN_VEC_SAME || cpu->reserved)
+		return -EINVAL;
+	memset(exit, 0, sizeof(*exit));
+	exit->vector = PLEX86_VECTOR_UNKNOWN;
+	if (s->dead)
+		return -ESRCH;
+	together_begin(s->engine);
+	err = run(s, cpu, vec, flags, budget_ns, exit);
+	together_end(s->engine);
 	return err;
 }

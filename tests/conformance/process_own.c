@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -358,6 +359,24 @@ static void test_other_children(void)
 	       "a child that isn't the engine's is left to the one who made it");
 }
 
+/* The tracer may hold on to a core for a run, and must not show it afterwards. */
+static void test_affinity(void)
+{
+	cpu_set_t before, now;
+	struct plex86_space *s = fresh_space();
+	bool same = true, read = !sched_getaffinity(0, sizeof(before), &before);
+	struct trial t;
+
+	for (unsigned int i = 0; read && same && i < 500; i++) {
+		init_cpu64(&t.cpu, AT64(g64_hlt));
+		plex86_vec_init(&t.vec);
+		run_to_trap(s, &t);
+		same = !sched_getaffinity(0, sizeof(now), &now) && CPU_EQUAL(&before, &now);
+	}
+	ops->space_destroy(s);
+	report(read && same, "the tracer may run where it might before");
+}
+
 /* Again as nobody: Bochs isn't run by root. */
 static void test_unprivileged(void)
 {
@@ -399,6 +418,7 @@ int main(void)
 	test_truncated();
 	test_threads();
 	test_other_children();
+	test_affinity();
 	close_engine();
 
 	/* These want no engine but their own. */
