@@ -264,10 +264,10 @@ enum stop_kind decode_stop(struct plex86_space *s, struct stop *stop, bool code6
 
 /* ---- together.c: tracer and child on one core */
 
-/* Around a run, with its engine's space following in between. */
+/* Around a run, with its space following in between.  @trapped: code of its own ended it. */
 void together_begin(struct plex86_engine *e);
 void together_follow(struct plex86_space *s);
-void together_end(struct plex86_engine *e);
+void together_end(struct plex86_engine *e, bool trapped);
 
 /* ---- deadline.c */
 

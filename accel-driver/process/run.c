@@ -337,6 +337,6 @@ int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_ve
 		return -ESRCH;
 	together_begin(s->engine);
 	err = run(s, cpu, vec, flags, budget_ns, exit);
-	together_end(s->engine);
+	together_end(s->engine, exit->reason == PLEX86_EXIT_TRAP || exit->reason == PLEX86_EXIT_PAGE);
 	return err;
 }

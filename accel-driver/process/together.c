@@ -6,7 +6,8 @@
  *
  * The child is told to follow the tracer.  But when the child stops, the scheduler may
  * wake the tracer on another, idle core, and all begins anew.  Where it has been seen
- * to do so, the tracer holds on to its core while it waits, for the next few runs.
+ * to do so, the tracer holds on to its core while it waits, for the next few runs.  Code
+ * that runs until its deadline makes few trips, and gains nothing by it.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -48,10 +49,12 @@ void together_follow(struct plex86_space *s)
 		s->cpu = s->engine->core;
 }
 
-void together_end(struct plex86_engine *e)
+void together_end(struct plex86_engine *e, bool trapped)
 {
 	if (e->held)
 		sched_setaffinity(0, sizeof(e->cores), &e->cores);
-	else if (sched_getcpu() != e->core)
+	else if (trapped && sched_getcpu() != e->core)
 		e->hold_runs = HOLD_RUNS;
+	if (!trapped)
+		e->hold_runs = 0;
 }
