@@ -7,7 +7,8 @@
  * Reading order: engine.c (the table of operations), zygote.c and sandbox.c
  * (where children come from), stub.S and inject.c (how a child is made to map),
  * space.c (the address space), entry.c, vec.c and segs.c (registers), run.c and
- * decode.c (what happens and what it means), deadline.c (how it ends).
+ * decode.c (what happens and what it means), together.c (on which core), deadline.c
+ * (how it ends).
  *
  * Limits, which the core must know because no engine of this kind can lift them:
  *
