@@ -6,6 +6,7 @@
 # end even the process that makes new ones is killed, and the guest goes on in Bochs.
 set -u
 . "$top_srcdir/tests/tap.sh"
+. "$top_srcdir/tools/lib/model.sh"
 . "$top_srcdir/tests/boot/disturb.sh"
 
 run=$top_srcdir/tests/guest/run-guest
@@ -14,10 +15,7 @@ logs=$top_builddir/tests/boot-logs
 mkdir -p "$logs"
 [ -r "$image" ] || tap_skip_all "there is no test kernel: the compiler can't make it"
 
-model=corei7_haswell_4770
-if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
-	model=ryzen
-fi
+model=$(default_model)
 # The coherency tests, with long native stretches before and between their steps.
 options=(-c "$model" -g 2 -s 2000000 -b "$BOCHS")
 

@@ -5,6 +5,7 @@
 # for which nothing is accelerated then, says what it says without the plugin.
 set -u
 . "$top_srcdir/tests/tap.sh"
+. "$top_srcdir/tools/lib/model.sh"
 
 run=$top_srcdir/tests/guest/run-guest
 image=$top_builddir/tests/guest/tk64.img
@@ -12,10 +13,7 @@ image=$top_builddir/tests/guest/tk64.img
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-model=corei7_haswell_4770
-if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
-	model=ryzen
-fi
+model=$(default_model)
 
 guest() {		# guest LOG [OPTION...]
 	local log=$1

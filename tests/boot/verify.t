@@ -5,6 +5,7 @@
 # under plain Bochs, all slices are compared, and no difference is found.
 set -u
 . "$top_srcdir/tests/tap.sh"
+. "$top_srcdir/tools/lib/model.sh"
 
 run=$top_srcdir/tests/guest/run-guest
 image=$top_builddir/tests/guest/tk64.img
@@ -12,10 +13,7 @@ logs=$top_builddir/tests/boot-logs
 mkdir -p "$logs"
 [ -r "$image" ] || tap_skip_all "there is no test kernel: the compiler can't make it"
 
-model=corei7_haswell_4770
-if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
-	model=ryzen
-fi
+model=$(default_model)
 # Traps and state, in long mode; sensitive instructions have known differences
 # (docs/limits.md), and code that changes itself takes minutes.
 options=(-c "$model" -e 8 -g 1 -s 20000 -n 20 -t 120 -b "$BOCHS")

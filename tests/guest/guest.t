@@ -9,6 +9,7 @@
 # PLEX86_GUEST_PROGRAMS: how many random programs (default: 2000).
 set -u
 . "$top_srcdir/tests/tap.sh"
+. "$top_srcdir/tools/lib/model.sh"
 
 here=$top_srcdir/tests/guest
 images=$top_builddir/tests/guest
@@ -37,10 +38,7 @@ engine_missing() {	# engine_missing ENGINE: prints why, if so
 }
 
 # The model must be of the host's vendor: SYSENTER and SYSCALL differ between them.
-model=corei7_haswell_4770
-if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
-	model=ryzen
-fi
+model=$(default_model)
 
 for bits in 32 64; do
 	image=$images/tk$bits.img

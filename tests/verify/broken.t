@@ -6,6 +6,7 @@
 # the guest does not notice.
 set -u
 . "$top_srcdir/tests/tap.sh"
+. "$top_srcdir/tools/lib/model.sh"
 
 run=$top_srcdir/tests/guest/run-guest
 image=$top_builddir/tests/guest/tk64.img
@@ -19,10 +20,7 @@ work=$(realpath "$work")
 ln -s "$top_builddir"/bochs/plugins/* "$work/plugins/"
 ln -sf "$plugin" "$work/plugins/libbx_plex86.so"
 
-model=corei7_haswell_4770
-if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
-	model=ryzen
-fi
+model=$(default_model)
 # Segments, in long mode: nothing there but far transfers keeps slices from being compared.
 options=(-c "$model" -e 8 -g 0x10 -s 200000 -n 20 -t 120 -b "$BOCHS")
 

@@ -5,6 +5,7 @@
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=${BUILD:-$TOP/build}
+. "$TOP/tools/lib/model.sh"
 mkdir -p "$BUILD"
 BUILD=$(cd "$BUILD" && pwd)
 GUEST=$BUILD/guest
@@ -41,12 +42,3 @@ fresh() {	# fresh OUT INPUT...
 	return 0
 }
 
-# The guest's model must be a subset of the host's processor, and of the host's
-# vendor: SYSCALL and SYSENTER in 32-bit code differ between the two.
-default_model() {
-	if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
-		echo ryzen
-	else
-		echo corei7_haswell_4770
-	fi
-}

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The processor that a guest gets if nobody chose one: a subset of the host's, and of the
+# host's vendor, as SYSCALL and SYSENTER in 32-bit code differ between the two.  Sourced.
+# shellcheck shell=bash
+
+default_model() {
+	if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
+		echo ryzen
+	else
+		echo corei7_haswell_4770
+	fi
+}
