@@ -185,8 +185,9 @@ static bool by_cl(const char *text)
 static bool is_vector(const char *text)
 {
 	static const char *const comparing[] = {
-		"popf", "ptest", "pcmp", "popcnt", "vptest", "vpcmp", "vtest", "vcomi", "vucomi",
-		"verr", "verw", "vm", "fcomi", "fucomi", "comi", "ucomi", "cmps", "scas",
+		"popf", "ptest", "pcmpestr", "pcmpistr", "popcnt", "vptest ", "vpcmpestr",
+		"vpcmpistr", "vtest", "vcomi", "vucomi", "verr", "verw", "fcomi", "fucomi", "comi",
+		"ucomi", "cmps", "scas",
 	};
 	size_t len = strcspn(text, " ");
 

@@ -111,6 +111,11 @@ static void who_wrote_it(void)
 	is(plex86_excuse_flags(EXECUTED("div ebx", "popf"), ALL), 0, "POPF writes all");
 	is(plex86_excuse_flags(EXECUTED("div ebx", "popcnt eax, ebx"), ALL), 0, "and so does POPCNT");
 	is(plex86_excuse_flags(EXECUTED("div ebx", "ucomiss xmm0, xmm1"), ALL), 0, "and UCOMISS");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "pcmpistri xmm0, xmm1, 0x0c"), ALL), 0,
+	   "and PCMPISTRI");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "pcmpeqd xmm0, xmm0", "vpcmpgtb ymm0, ymm1, ymm2",
+					"vmovdqa ymm0, ymm1"), ALL), ALL,
+	   "packed comparisons and moves write none");
 	is(plex86_excuse_flags(EXECUTED("div ebx", "something new"), ALL), 0,
 	   "what is not known writes all");
 	is(plex86_excuse_flags(EXECUTED("mov eax, ebx"), ALL), 0, "before the slice: not excused");
