@@ -58,10 +58,15 @@ static bool is_enabled(void)
   return ((bx_param_bool_c *) option("enabled"))->get() != 0;
 }
 
-// Behind the guest's memory: verify mode keeps private copies of pages there.
+static bool verifies(void)
+{
+  return ((bx_param_bool_c *) option("verify"))->get() != 0;
+}
+
+// Behind the guest's memory, for copies of its pages.
 static Bit64u scratch_size(void)
 {
-  return ((bx_param_bool_c *) option("verify"))->get() ? PLEX86_VERIFY_BYTES : 0;
+  return plex86_core_scratch(verifies());
 }
 
 // What this Bochs or this configuration has that can't be accelerated.
@@ -73,7 +78,7 @@ const char *bx_plex86_c::obstacle(void)
   return "this Bochs was built with instrumentation, which native code would bypass";
 #endif
 #if BX_SUPPORT_HANDLERS_CHAINING_SPEEDUPS == 0
-  if (scratch_size())
+  if (verifies())
     return "verify=1 needs a Bochs with --enable-handlers-chaining";
 #endif
   if (bx_dbg.debugger_active)
@@ -146,6 +151,7 @@ void bx_plex86_c::init(void)
   config.phys_bits = BX_PHY_ADDRESS_WIDTH;
   config.stats_file = ((bx_param_string_c *) option("stats"))->getptr();
   config.case_file = ((bx_param_string_c *) option("verify_case"))->getptr();
+  config.verify = verifies();
   config.scratch_size = scratch_size();
   if (plex86_core_open(&config, &plex86_glue_host_ops, &core, reason) < 0) {
     give_up(named, reason);

@@ -79,14 +79,15 @@ int plex86_core_open(const struct plex86_core_config *config, const struct plex8
 		     struct plex86_core **corep, char why[PLEX86_WHY_LEN])
 {
 	struct plex86_core *core = calloc(1, sizeof(*core));
+	uint64_t scratch;
 	int err;
 
 	if (!core) {
 		snprintf(why, PLEX86_WHY_LEN, "out of memory");
 		return -ENOMEM;
 	}
-	if (config->scratch_size &&
-	    (config->scratch_size < PLEX86_VERIFY_BYTES || config->scratch_size > config->ram_size)) {
+	if (config->scratch_size > config->ram_size ||
+	    (config->verify && config->scratch_size < PLEX86_VERIFY_BYTES)) {
 		snprintf(why, PLEX86_WHY_LEN, "verify mode needs %llu bytes of scratch memory",
 			 (unsigned long long)PLEX86_VERIFY_BYTES);
 		err = -EINVAL;
@@ -120,10 +121,14 @@ int plex86_core_open(const struct plex86_core_config *config, const struct plex8
 			goto close_engine;
 		}
 		core->world.populate = config->populate;
-		if (config->scratch_size)
-			err = plex86_verify_init(&core->verify, &core->world,
-						 config->ram_size - config->scratch_size,
+		scratch = config->ram_size - config->scratch_size;
+		if (config->verify) {
+			err = plex86_verify_init(&core->verify, &core->world, scratch,
 						 core->ops->name, config->case_file);
+			scratch += PLEX86_VERIFY_BYTES;
+		}
+		if (config->ram_size - scratch >= PLEX86_COPIES_BYTES)
+			plex86_copies_init(&core->world.copies, config->ram, scratch);
 		if (err) {
 			snprintf(why, PLEX86_WHY_LEN, "out of memory");
 			goto fini_world;

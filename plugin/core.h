@@ -24,8 +24,16 @@ extern "C" {
 
 struct plex86_core;
 
-/* Verify mode's private copies of pages. */
+/* Memory behind the guest's: for verify mode's private copies of pages ... */
 #define PLEX86_VERIFY_BYTES	(UINT64_C(1) << 20)
+
+/* ... and for copies of code that engines with PLEX86_CAP_EXEC_ONLY run. */
+#define PLEX86_COPIES_BYTES	(UINT64_C(1) << 22)
+
+static inline uint64_t plex86_core_scratch(bool verify)
+{
+	return PLEX86_COPIES_BYTES + (verify ? PLEX86_VERIFY_BYTES : 0);
+}
 
 struct plex86_core_config {
 	const char *engine;	/* a name, "auto" or "none" */
@@ -43,8 +51,9 @@ struct plex86_core_config {
 	unsigned int phys_bits;	/* and this many physical address bits */
 	const char *stats_file;	/* JSON, written at close; NULL or "": none */
 	const char *case_file;	/* where verify mode writes a difference */
-	uint64_t scratch_size;	/* bytes at the end of @ram_size that no guest has: verify
-				 * mode, PLEX86_VERIFY_BYTES of them; or 0 */
+	bool verify;		/* verify mode */
+	uint64_t scratch_size;	/* bytes at the end of @ram_size that no guest has, of
+				 * plex86_core_scratch(); with less no code is copied */
 };
 
 /*

@@ -68,8 +68,7 @@ static uint16_t after_0f(const uint8_t *p, size_t left)
 	return 0;
 }
 
-/* A sequence that begins right at @p, of at most @left bytes. */
-static uint16_t found_at(const uint8_t *p, size_t left)
+uint16_t plex86_filter_at(const uint8_t *p, size_t left)
 {
 	if (p[0] == 0x0f)
 		return after_0f(p + 1, left - 1);
@@ -82,9 +81,9 @@ uint16_t plex86_filter_scan(const uint8_t *code, size_t len)
 	uint16_t found = 0;
 
 	for (p = code; (p = memchr(p, 0x0f, end - p)); p++)
-		found |= found_at(p, end - p);
+		found |= plex86_filter_at(p, end - p);
 	for (p = code; (p = memchr(p, 0xcd, end - p)); p++)
-		found |= found_at(p, end - p);
+		found |= plex86_filter_at(p, end - p);
 	return found;
 }
 
@@ -106,7 +105,7 @@ int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16
 	for (i = 0; i < size - 1; i++) {
 		int left = size - i < PLEX86_FILTER_TAIL ? size - i : PLEX86_FILTER_TAIL;
 
-		if (!(found_at(code + i, left) & mask))
+		if (!(plex86_filter_at(code + i, left) & mask))
 			continue;
 		for (begin = i;; begin--) {
 			if (n == max)
@@ -129,7 +128,7 @@ uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b)
 	memcpy(seam, a + PLEX86_PAGE_SIZE - half, half);
 	memcpy(seam + half, b, half);
 	/* Three bytes from the last but one, two or three from the last. */
-	return (found_at(seam, 3) & ~found_at(seam, 2)) | found_at(seam + 1, 3);
+	return (plex86_filter_at(seam, 3) & ~plex86_filter_at(seam, 2)) | plex86_filter_at(seam + 1, 3);
 }
 
 uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict)

@@ -32,6 +32,9 @@
 /* Bytes that the longest sequence needs; also how much of the next page matters. */
 #define PLEX86_FILTER_TAIL	3
 
+/* The finding of a sequence that begins right at @code, of which @left bytes (1 or more) count. */
+uint16_t plex86_filter_at(const uint8_t *code, size_t left);
+
 /* Findings in @len bytes at @code. */
 uint16_t plex86_filter_scan(const uint8_t *code, size_t len);
 

@@ -22,6 +22,8 @@
 #define PLEX86_FRAME_PRIVATE	0x10u	/* the slice that is being verified has its own copy */
 #define PLEX86_FRAME_DESCRIPTORS 0x20u	/* holds the GDT or LDT that native code runs with */
 
+#define PLEX86_FRAME_NO_COPY	0x40u	/* for as long as it is SCANNED: see copies.h */
+
 #define PLEX86_NONE UINT32_MAX		/* no node, no mapping */
 
 struct plex86_frame {

@@ -9,6 +9,7 @@
  *
  * shadow_tree.c   nodes: descend, evaluate entries, drop subtrees
  * shadow_map.c    mappings: frames' uses, reverse map, the engine's queue
+ * shadow_code.c   what may be executed, and as what
  * shadow_sync.c   re-read what changed
  * shadow_fault.c  a page fault in native code: map the page and its neighbours
  * spaces.c        find, create, evict
@@ -21,6 +22,7 @@
 
 #include <plex86/engine.h>
 
+#include "copies.h"
 #include "descriptors.h"
 #include "frame.h"
 #include "host.h"
@@ -94,6 +96,7 @@ struct plex86_shadow_stats {
 	uint64_t tables_watched, lines_reread, subtrees_dropped;
 	uint64_t spaces_created, spaces_evicted, spaces_lost;
 	uint64_t flips, flips_refused, filter_refused, pages_scanned, pages_trapped, spaces_tsc;
+	uint64_t pages_copied, copies_read;
 	uint64_t descriptors_read, descriptors_given;
 };
 
@@ -116,6 +119,7 @@ struct plex86_world {
 	bool strict;
 	struct plex86_verify *verify;	/* NULL but in verify mode */
 	struct plex86_descriptors descriptors;
+	struct plex86_copies copies;
 	struct plex86_shadow_stats stats;
 };
 
@@ -185,7 +189,8 @@ struct plex86_view plex86_leaf_view(struct plex86_node *n, unsigned int index);
  * Maps entry @index of leaf @n to @frame with @prot, which must hold what
  * plex86_leaf_view() allows at the most, never WRITE and EXEC at once.  Takes
  * away what excludes it (I4, I5).  Returns the rights it got, 0 if none: the
- * page is not RAM, holds tables, has findings, or flips too often.
+ * page is not RAM, holds tables, has findings, or flips too often.  A page that
+ * was asked for to be executed may be a copy, which can't be read.
  */
 uint32_t plex86_map(struct plex86_node *n, unsigned int index, plex86_gpa_t frame, uint32_t prot);
 void plex86_unmap(struct plex86_node *n, unsigned int index);
@@ -204,6 +209,24 @@ void plex86_queue_unmap(struct plex86_shadow *s, uint64_t la, uint64_t npages);
 void plex86_frame_revoke(struct plex86_world *w, uint64_t frame, uint32_t prot);
 
 /*
+ * A frame that changes between code and data more often than this in one epoch
+ * is left to Bochs for the rest of it.
+ */
+#define PLEX86_MAX_FLIPS 8
+
+/* One more change of use; false if the frame has had too many of late. */
+bool plex86_may_flip(struct plex86_world *w, struct plex86_frame *f);
+
+/* ---- shadow_code.c ---- */
+
+/*
+ * The page at @la becomes code: nobody may write to it unseen, and its bytes must be
+ * harmless, or those of *@copy are.  False: it can't.
+ */
+bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
+			    plex86_gpa_t gpa, struct plex86_copy **copy);
+
+/*
  * From now on findings in @filter forbid execution in this space too; what they
  * forbid is unmapped.  A space that has run both 32- and 64-bit code obeys both.
  */
@@ -214,9 +237,16 @@ enum plex86_code {
 	PLEX86_CODE_OK,		/* no */
 	PLEX86_CODE_REFUSED,	/* yes, by the filter: traps could help */
 	PLEX86_CODE_FLIPS,	/* yes, it is written too often */
+	PLEX86_CODE_TRAP,	/* yes, at this place: it would trap, and so may what follows */
 };
 
 enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la);
+
+/*
+ * Native code wants to read entry @index of leaf @n, a copy that can't be.  Bochs
+ * does it; where that happens too often the page is left to it altogether.
+ */
+void plex86_copy_was_read(struct plex86_node *n, unsigned int index);
 
 /* Maps the page of @la executable by means of traps; false if that can't be. */
 bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la);

@@ -6,14 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "filter.h"
 #include "shadow.h"
-
-/*
- * A frame that changes between code and data more often than this in one epoch
- * is left to Bochs for the rest of it.
- */
-#define MAX_FLIPS 8
 
 static void queue(struct plex86_shadow *s, const struct plex86_map_op *op)
 {
@@ -68,6 +61,8 @@ void plex86_forget(struct plex86_node *n, unsigned int index)
 		;
 	*link = n->rnext[index];
 	f->nwrite -= !!(n->prot[index] & PLEX86_PROT_WRITE);
+	if (n->prot[index] == PLEX86_PROT_EXEC)
+		plex86_copy_find(&w->copies, n->frame[index])->uses--;
 	if (n->prot[index] & PLEX86_PROT_EXEC) {
 		f->nexec--;
 		plex86_traps_drop(&n->shadow->traps,
@@ -91,8 +86,12 @@ void plex86_remap(struct plex86_node *n, unsigned int index)
 		.gva = { n->base + ((uint64_t)index << PLEX86_PAGE_SHIFT) },
 	};
 	plex86_gpa_t gpa = { (uint64_t)n->frame[index] << PLEX86_PAGE_SHIFT };
+	struct plex86_world *w = n->shadow->world;
 
-	plex86_ram_offset(n->shadow->world->ram, gpa, &op.off);
+	if (op.prot == PLEX86_PROT_EXEC)
+		op.off = plex86_copy_offset(&w->copies, plex86_copy_find(&w->copies, n->frame[index]));
+	else
+		plex86_ram_offset(w->ram, gpa, &op.off);
 	queue(n->shadow, &op);
 }
 
@@ -117,14 +116,13 @@ void plex86_frame_revoke(struct plex86_world *w, uint64_t frame, uint32_t prot)
 	}
 }
 
-/* One more change of use; false if the frame has had too many of late. */
-static bool may_flip(struct plex86_world *w, struct plex86_frame *f)
+bool plex86_may_flip(struct plex86_world *w, struct plex86_frame *f)
 {
 	if (f->flip_epoch != w->epoch) {
 		f->flip_epoch = w->epoch;
 		f->flips = 0;
 	}
-	if (f->flips >= MAX_FLIPS) {
+	if (f->flips >= PLEX86_MAX_FLIPS) {
 		w->stats.flips_refused++;
 		return false;
 	}
@@ -140,182 +138,13 @@ static bool make_writable(struct plex86_world *w, struct plex86_frame *f, plex86
 		return false;
 	if (f->nwrite)
 		return true;
-	if ((f->nexec || (f->flags & PLEX86_FRAME_DECODED)) && !may_flip(w, f))
+	if ((f->nexec || (f->flags & PLEX86_FRAME_DECODED)) && !plex86_may_flip(w, f))
 		return false;
 	if (f->nexec)
 		plex86_frame_revoke(w, gpa.pa >> PLEX86_PAGE_SHIFT, PLEX86_PROT_EXEC);
 	if (f->flags & PLEX86_FRAME_DECODED)
 		w->host->forget_code(gpa);
 	f->flags &= ~(PLEX86_FRAME_DECODED | PLEX86_FRAME_SCANNED);
-	return true;
-}
-
-/* What is found in the page that @filter can be about. */
-static uint16_t findings(struct plex86_world *w, struct plex86_frame *f, plex86_gpa_t gpa,
-			 uint16_t filter)
-{
-	const uint8_t *code = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
-
-	if (!(f->flags & PLEX86_FRAME_SCANNED)) {
-		f->findings = plex86_filter_scan(code, PLEX86_PAGE_SIZE);
-		f->flags |= PLEX86_FRAME_SCANNED;
-		f->flags &= ~PLEX86_FRAME_DECODED32;
-		w->host->watch_writes(gpa, UINT32_MAX);
-		w->stats.pages_scanned++;
-	}
-	if ((filter & PLEX86_FOUND_SELREAD) && !(f->flags & PLEX86_FRAME_DECODED32)) {
-		f->findings |= plex86_filter_selector_reads(code);
-		f->flags |= PLEX86_FRAME_DECODED32;
-	}
-	return f->findings & filter;
-}
-
-/* Code bytes of the page at @la if that page is mapped executable in @s. */
-static const uint8_t *code_at(struct plex86_shadow *s, uint64_t la)
-{
-	struct plex86_node *n = plex86_tree_leaf(s, (plex86_gva_t){ la }, false);
-	unsigned int i = (la >> PLEX86_PAGE_SHIFT) & (n ? n->entries - 1 : 0);
-
-	if (!n || !(n->prot[i] & PLEX86_PROT_EXEC))
-		return NULL;
-	return plex86_ram_host(s->world->ram,
-			       (plex86_gpa_t){ (uint64_t)n->frame[i] << PLEX86_PAGE_SHIFT },
-			       PLEX86_PAGE_SIZE);
-}
-
-/* A forbidden sequence may begin in one executable page and end in the next. */
-static bool clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
-{
-	struct plex86_world *w = s->world;
-	const uint8_t *code = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
-	const uint8_t *before = la ? code_at(s, la - PLEX86_PAGE_SIZE) : NULL;
-	const uint8_t *after = code_at(s, la + PLEX86_PAGE_SIZE);
-
-	return !(before && (plex86_filter_straddle(before, code) & s->filter)) &&
-	       !(after && (plex86_filter_straddle(code, after) & s->filter));
-}
-
-/* The page becomes code: nobody may write to it unseen, and its bytes must be harmless. */
-static bool make_executable(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
-			    plex86_gpa_t gpa)
-{
-	struct plex86_world *w = s->world;
-
-	if (f->nwrite) {
-		if (!may_flip(w, f))
-			return false;
-		plex86_frame_revoke(w, gpa.pa >> PLEX86_PAGE_SHIFT, PLEX86_PROT_WRITE);
-	}
-	if ((findings(w, f, gpa, s->filter) && !plex86_traps_cover(&s->traps, la)) ||
-	    !clean_seams(s, la, gpa)) {
-		w->stats.filter_refused++;
-		return false;
-	}
-	return true;	/* and watched, since it was scanned */
-}
-
-static void unmap_code(struct plex86_node *n)
-{
-	const struct plex86_world *w = n->shadow->world;
-	unsigned int i;
-
-	for (i = 0; i < n->entries; i++) {
-		if (n->level > 1 && n->child[i] != PLEX86_NONE)
-			unmap_code(w->nodes[n->child[i]]);
-		else if (n->level == 1 && (n->prot[i] & PLEX86_PROT_EXEC))
-			plex86_unmap(n, i);
-	}
-}
-
-void plex86_shadow_filter(struct plex86_shadow *s, uint16_t filter)
-{
-	if (s->tsc_traps)
-		filter &= ~PLEX86_FOUND_TSC;
-	if (!(filter & ~s->filter))
-		return;
-	/* Seams too would have to be looked at again; it is rare enough to start over. */
-	s->filter |= filter;
-	if (s->root != PLEX86_NONE)
-		unmap_code(s->world->nodes[s->root]);
-}
-
-enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
-{
-	struct plex86_node *n = plex86_tree_leaf(s, la, true);
-	struct plex86_world *w = s->world;
-	struct plex86_frame *f;
-	struct plex86_view v;
-	unsigned int index;
-
-	if (!n)
-		return PLEX86_CODE_OK;	/* not mapped: the fetch faults, and that is found out natively */
-	index = (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
-	if (n->prot[index] & PLEX86_PROT_EXEC)
-		return PLEX86_CODE_OK;
-	v = plex86_leaf_view(n, index);
-	f = v.allowed ? plex86_frame_of(w, v.frame) : NULL;
-	if (!f)
-		return PLEX86_CODE_OK;
-	if (f->flip_epoch == w->epoch && f->flips >= MAX_FLIPS)
-		return PLEX86_CODE_FLIPS;
-	if ((f->flags & PLEX86_FRAME_SCANNED) && (f->findings & s->filter))
-		return PLEX86_CODE_REFUSED;
-	return PLEX86_CODE_OK;
-}
-
-/* The bytes of RDTSC are the most common finding by far, and one switch covers them all. */
-static bool trap_tsc(struct plex86_shadow *s)
-{
-	const struct plex86_world *w = s->world;
-
-	if (s->tsc_traps || !w->ops->trap_tsc)
-		return false;
-	if (plex86_space_flush(s)) {
-		s->broken = true;	/* the next flush says so, and the space is given up */
-		return false;
-	}
-	if (w->ops->trap_tsc(s->engine, true))
-		return false;
-	s->tsc_traps = true;
-	s->filter &= ~PLEX86_FOUND_TSC;
-	s->world->stats.spaces_tsc++;
-	return true;
-}
-
-bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
-{
-	struct plex86_node *n = plex86_tree_leaf(s, la, true);
-	struct plex86_view v;
-	unsigned int index;
-	uint64_t page = la.la & PLEX86_PAGE_MASK;
-	const uint8_t *code;
-	struct plex86_frame *f;
-	uint16_t found, rest;
-
-	if (!n)
-		return false;
-	index = (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
-	v = plex86_leaf_view(n, index);
-	f = plex86_frame_of(s->world, v.frame);
-	code = plex86_ram_host(s->world->ram, v.frame, PLEX86_PAGE_SIZE);
-	if (!(v.allowed & PLEX86_PROT_EXEC) || !f || !code)
-		return false;
-	found = findings(s->world, f, v.frame, s->filter);
-	if (found & PLEX86_FOUND_SELREAD)
-		return false;	/* nothing says where */
-	/* All of the rest, or trapping RDTSC would only make trips dearer. */
-	rest = s->world->ops->trap_tsc ? found & ~PLEX86_FOUND_TSC : found;
-	if (rest && !plex86_traps_possible(s, code, rest))
-		return false;
-	if (found != rest && !trap_tsc(s))
-		rest = found;
-	if (rest && !plex86_traps_grant(s, page, code, rest))
-		return false;
-	if (!plex86_map(n, index, v.frame, PLEX86_PROT_READ | PLEX86_PROT_EXEC)) {
-		plex86_traps_drop(&s->traps, page);
-		return false;
-	}
-	s->world->stats.pages_trapped++;
 	return true;
 }
 
@@ -326,6 +155,8 @@ uint32_t plex86_map(struct plex86_node *n, unsigned int index, plex86_gpa_t gpa,
 	struct plex86_frame *f = plex86_frame_of(w, gpa);
 	uint64_t la = n->base + ((uint64_t)index << PLEX86_PAGE_SHIFT);
 	struct plex86_map_op op = { .kind = PLEX86_MAP, .gva = { la }, .npages = 1 };
+	struct plex86_copy *copy = NULL;
+	uint32_t got;
 
 	if (!f || !plex86_ram_offset(w->ram, gpa, &op.off) ||
 	    !w->host->is_plain_ram(gpa, w->ram->host + op.off.off))
@@ -336,14 +167,17 @@ uint32_t plex86_map(struct plex86_node *n, unsigned int index, plex86_gpa_t gpa,
 	/* Another frame: the traps of the old one say nothing about it. */
 	if (n->prot[index] && n->frame[index] != gpa.pa >> PLEX86_PAGE_SHIFT)
 		plex86_unmap(n, index);
-	if ((prot & PLEX86_PROT_EXEC) && !make_executable(s, f, la, gpa))
+	if ((prot & PLEX86_PROT_EXEC) && !plex86_make_executable(s, f, la, gpa, &copy))
 		return 0;
 	if ((prot & PLEX86_PROT_WRITE) && !make_writable(w, f, gpa))
 		prot &= ~PLEX86_PROT_WRITE;
+	got = prot;
+	if (copy)
+		prot = PLEX86_PROT_EXEC;
 
 	/* make_*() may have taken this very mapping away: look only now. */
 	if (n->prot[index] == prot && n->frame[index] == gpa.pa >> PLEX86_PAGE_SHIFT)
-		return prot;
+		return got;
 	if (n->prot[index]) {
 		plex86_forget(n, index);	/* MAP replaces: no UNMAP */
 		w->stats.pages_upgraded++;
@@ -356,7 +190,12 @@ uint32_t plex86_map(struct plex86_node *n, unsigned int index, plex86_gpa_t gpa,
 	f->nexec += !!(prot & PLEX86_PROT_EXEC);
 	s->mapped++;
 	w->stats.pages_mapped++;
+	if (copy) {
+		copy->uses++;
+		w->stats.pages_copied++;
+		op.off = plex86_copy_offset(&w->copies, copy);
+	}
 	op.prot = prot;
 	queue(s, &op);
-	return prot;
+	return got;
 }

@@ -42,16 +42,18 @@ static void stuck_in(struct plex86_core *core, const struct plex86_cpu *cpu)
 	core->stuck_rip = cpu->rip;
 }
 
-/* The page that code is in: natively, natively with traps, or not. */
-static bool may_execute(struct plex86_core *core, struct plex86_shadow *s, plex86_gva_t rip)
+/* The page that code is in: natively, natively with traps, or why not. */
+static enum plex86_code may_execute(struct plex86_core *core, struct plex86_shadow *s,
+				    plex86_gva_t rip)
 {
 	enum plex86_code code = plex86_code_check(s, rip);
 
-	if (code != PLEX86_CODE_REFUSED)
-		return code == PLEX86_CODE_OK;
-	return plex86_traps_earned(&s->traps, rip, core->policy.break_even,
-				   TRAPS_ROUND_TRIPS * core->policy.break_even) &&
-	       plex86_map_trapped(s, rip);
+	if (code == PLEX86_CODE_REFUSED &&
+	    plex86_traps_earned(&s->traps, rip, core->policy.break_even,
+				TRAPS_ROUND_TRIPS * core->policy.break_even) &&
+	    plex86_map_trapped(s, rip))
+		return PLEX86_CODE_OK;
+	return code;
 }
 
 /* The slice is over; @how tells the policy whether going native was worth it. */
@@ -132,7 +134,7 @@ static enum plex86_verdict reborn(struct plex86_run *run)
 	return PLEX86_EMULATE;
 }
 
-static enum plex86_verdict refuse_page(struct plex86_run *run)
+static enum plex86_verdict refuse_page(struct plex86_run *run, enum plex86_code why)
 {
 	struct plex86_core *core = run->core;
 	struct plex86_slice *slice = run->slice;
@@ -140,7 +142,9 @@ static enum plex86_verdict refuse_page(struct plex86_run *run)
 	/* Not for nothing: state was exported, tables were read. */
 	plex86_policy_ran(&core->policy, PLEX86_SLICE_STUCK, 0, PLEX86_SLICE_NS, slice->cr3,
 			  run->cpu->rip, slice->icount, slice->icount);
-	stuck_in(core, run->cpu);
+	/* Beyond a place that traps the page may be as good as any. */
+	if (why != PLEX86_CODE_TRAP)
+		stuck_in(core, run->cpu);
 	plex86_core_leave_page(core, &slice->wait);
 	return PLEX86_EMULATE;
 }
@@ -154,6 +158,7 @@ static enum plex86_verdict enter(struct plex86_run *run)
 	struct plex86_paging paging;
 	enum plex86_verdict verdict;
 	enum plex86_refusal r;
+	enum plex86_code code;
 	int err;
 
 	if (!core->ops)
@@ -183,7 +188,8 @@ static enum plex86_verdict enter(struct plex86_run *run)
 		if (err)
 			return fail(run, err);
 	}
-	return may_execute(core, run->space, linear_rip(cpu)) ? GO_ON : refuse_page(run);
+	code = may_execute(core, run->space, linear_rip(cpu));
+	return code == PLEX86_CODE_OK ? GO_ON : refuse_page(run, code);
 }
 
 /* Once through the engine.  GO_ON: something ran, and @exit says what ended it. */
@@ -247,7 +253,8 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 		break;
 	}
 	core->stats.faults_stuck++;
-	if (plex86_code_check(run->space, at) == PLEX86_CODE_REFUSED && may_execute(core, run->space, at))
+	if (plex86_code_check(run->space, at) == PLEX86_CODE_REFUSED &&
+	    may_execute(core, run->space, at) == PLEX86_CODE_OK)
 		return GO_ON;
 	if (((at.la ^ rip.la) & PLEX86_PAGE_MASK) == 0)
 		stuck_in(core, run->cpu);

@@ -46,6 +46,7 @@ struct plex86_space;
 #define PLEX86_CAP_ERRORCODE	(1u << 11)	/* exits carry vector and error code */
 #define PLEX86_CAP_SYSCALL_EXACT (1u << 12)	/* 64-bit SYSCALL traps with RCX, R11 intact */
 #define PLEX86_CAP_PKRU		(1u << 13)	/* protection keys: CR4.PKE as the guest's */
+#define PLEX86_CAP_EXEC_ONLY	(1u << 14)	/* PROT_EXEC without READ: reading is a page fault */
 
 struct plex86_caps {
 	uint32_t flags;		/* PLEX86_CAP_* */
@@ -87,7 +88,8 @@ enum plex86_map_kind {
 
 struct plex86_map_op {
 	uint32_t kind;		/* enum plex86_map_kind */
-	uint32_t prot;		/* PLEX86_PROT_*; READ is implied by any */
+	uint32_t prot;		/* PLEX86_PROT_*; READ is implied by WRITE, and by EXEC
+				 * unless the engine has CAP_EXEC_ONLY */
 	plex86_gva_t gva;	/* page aligned */
 	plex86_ramoff_t off;	/* page aligned */
 	uint64_t npages;

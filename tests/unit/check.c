@@ -64,10 +64,38 @@ static bool prefix(uint8_t b)
 	       (vm.cpu.mode == PLEX86_MODE_64 && (b & 0xf0) == 0x40);
 }
 
-static bool has_trap(const struct plex86_space *s, uint64_t la)
+/* The guest's bytes behind a page of code that may be a copy. */
+static const uint8_t *original(const struct mapping *m)
 {
+	uint64_t pa;
+
+	if (m->prot != PLEX86_PROT_EXEC)
+		return vm.object + m->off;
+	tables_allow(vm.tables, m->la, &pa);
+	return vm_host(pa & ~(PAGE - 1));
+}
+
+/* I7: a copy is the page, but for places that trap; and it must not be readable. */
+static bool is_copy(const struct mapping *m)
+{
+	const uint8_t *page = original(m), *copy = vm.object + m->off;
 	unsigned int i;
 
+	if (!(engine.caps.flags & PLEX86_CAP_EXEC_ONLY) || m->off < VM_OBJECT)
+		return false;
+	for (i = 0; i < PAGE; i++)
+		if (copy[i] != page[i] && copy[i] != 0xf4)
+			return false;
+	return true;
+}
+
+static bool has_trap(const struct plex86_space *s, uint64_t la)
+{
+	const struct mapping *m = engine_find(s, la);
+	unsigned int i;
+
+	if (m && m->prot == PLEX86_PROT_EXEC && vm.object[m->off + la % PAGE] == 0xf4)
+		return true;
 	for (i = 0; i < s->ntraps; i++)
 		if (s->trap[i] == la)
 			return true;
@@ -120,7 +148,7 @@ static bool tables_are_hidden(void)
 static void check_code(const struct plex86_space *s, const struct mapping *m)
 {
 	const struct mapping *next = engine_find(s, m->la + PAGE);
-	const uint8_t *page = vm.object + m->off, *found;
+	const uint8_t *page = original(m), *found;
 	bool hidden = tables_are_hidden();
 	uint8_t b[3];
 	unsigned int i, j, left;
@@ -174,6 +202,11 @@ static void check_mapping(const struct plex86_space *s, const struct mapping *m)
 		return;
 	}
 	/* A page that the slice being verified writes is a copy; nothing else can be written. */
+	if (m->prot == PLEX86_PROT_EXEC) {
+		if (!is_copy(m))
+			complain("I7: %#llx is not a copy of its page", la);
+		return;
+	}
 	if (vm.verify && m->off >= VM_OBJECT) {
 		if (m->prot & PLEX86_PROT_EXEC)
 			complain("%#llx: a private copy can be executed", la);
@@ -307,6 +340,8 @@ void check_space(struct plex86_space *s)
 			rights[pa / PAGE] |= s->map[i].prot;
 		if (s->map[i].prot & PLEX86_PROT_EXEC)
 			check_code(s, &s->map[i]);
+		if (s->map[i].prot == PLEX86_PROT_EXEC && tables_allow(vm.tables, s->map[i].la, &pa))
+			rights[pa / PAGE] |= PLEX86_PROT_EXEC;
 	}
 	check_descriptors(s, rights);
 	for (i = 0; i < VM_FRAMES; i++)

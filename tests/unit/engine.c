@@ -70,7 +70,7 @@ static void map(struct plex86_space *s, const struct plex86_map_op *op)
 
 static bool valid(const struct plex86_map_op *op)
 {
-	uint64_t object = VM_OBJECT + (vm.verify ? VM_SCRATCH : 0);
+	uint64_t object = VM_OBJECT + VM_SCRATCH;
 	uint64_t bytes = op->npages * PAGE;
 
 	if (op->gva.la % PAGE || !op->npages || bytes / PAGE != op->npages ||
@@ -118,7 +118,7 @@ static int probe(char why[PLEX86_WHY_LEN])
 static int open(const struct plex86_engine_config *config, struct plex86_engine **e,
 		char why[PLEX86_WHY_LEN])
 {
-	if (config->ram != vm.object || config->ram_size != VM_OBJECT + (vm.verify ? VM_SCRATCH : 0))
+	if (config->ram != vm.object || config->ram_size != VM_OBJECT + VM_SCRATCH)
 		complain("open() with another RAM");
 	engine.opened++;
 	*e = &engine;
@@ -263,7 +263,8 @@ static bool page(void *ctx, uint64_t la, uint32_t access, uint64_t *at)
 {
 	const struct mapping *m = engine_find(ctx, la);
 	uint32_t need = access & PLEX86_ACCESS_WRITE ? PLEX86_PROT_WRITE :
-			access & PLEX86_ACCESS_EXEC ? PLEX86_PROT_EXEC : 0;
+			access & PLEX86_ACCESS_EXEC ? PLEX86_PROT_EXEC :
+			engine.caps.flags & PLEX86_CAP_EXEC_ONLY ? PLEX86_PROT_READ : 0;
 
 	if (!m || (m->prot & need) != need)
 		return false;
@@ -291,6 +292,21 @@ static bool trapped(const struct plex86_space *s, uint64_t rip)
 	return false;
 }
 
+/* The program's instructions are not those that copies are made for: any byte will do. */
+static bool copy_traps(const struct plex86_space *s, uint64_t rip)
+{
+	const struct mapping *m;
+	uint64_t la, pa;
+
+	for (la = rip; la < rip + LONGEST; la++) {
+		m = engine_find(s, la);
+		if (m && m->prot == PLEX86_PROT_EXEC && tables_allow(vm.tables, la, &pa) &&
+		    vm.object[m->off + la % PAGE] != *vm_host((pa & ~(PAGE - 1)) | la % PAGE))
+			return true;
+	}
+	return false;
+}
+
 static void execute(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
 		    struct plex86_exit *x)
 {
@@ -308,7 +324,7 @@ static void execute(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t bud
 		x->vector = PLEX86_VECTOR_UNKNOWN;
 		if (cpu->gpr[REG_NEXT] < vm.nacts && act->kind == ACT_EXEC)
 			cpu->rip = act->la;
-		if (trapped(s, cpu->rip))
+		if (trapped(s, cpu->rip) || copy_traps(s, cpu->rip))
 			break;
 		switch (cpu_step(cpu, &view, &addr, &access)) {
 		case STEP_FAULT:

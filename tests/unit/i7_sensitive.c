@@ -260,8 +260,57 @@ static void tsc(void)
 	}
 }
 
+/* An engine that can hide what is executed: the page runs but for the places that trap. */
+static void copies(void)
+{
+	unsigned int i;
+
+	begin(PAGING_LONG);
+	engine.caps.flags |= PLEX86_CAP_EXEC_ONLY;
+	for (i = 0; i < 12; i++)
+		put(frame[0] + 0x100 + 16 * i, "\x66\x48\x0f\xa2", 4);
+	put(frame[1] + 0x800, "\x0f\x01\xd0", 3);
+	put(frame[2] + 5, "\x0f\xa2", 2);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) == PLEX86_PROT_EXEC);
+	exec(CODE + 0x100);
+	exec(CODE + 0x101);
+	exec(CODE + 0x102);
+	exec(CODE + 0x400);
+	ok(prot_after(CODE + PAGE, 3) == PLEX86_PROT_EXEC);
+	exec(CODE + PAGE + 0x800);
+	/* What begins before the page could run into this one's CPUID. */
+	ok(!(prot_after(CODE + 2 * PAGE, 3) & PLEX86_PROT_EXEC));
+	ok(!engine.trap_sets);
+	/* Where reading begins, it is Bochs who reads, and who writes; and then it is another copy. */
+	vm_do(ACT_READ, CODE + 0x100);
+	ok(prot_after(CODE, 2) == PLEX86_PROT_EXEC);
+	put(frame[0] + 0xc00, "\x0f\xa2", 2);
+	ok(prot_after(CODE, 3) == PLEX86_PROT_EXEC);
+	exec(CODE + 0xc00);
+	vm_do(ACT_WRITE, CODE + 0x600);
+	exec(CODE + 0x600);
+	exec(CODE + 0xc00);
+	end("pages run as copies with traps");
+
+	begin(PAGING_LONG);
+	engine.caps.flags |= PLEX86_CAP_EXEC_ONLY;
+	engine.caps.max_traps = 0;
+	put(frame[0] + 0x100, "\x0f\xa2", 2);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) == PLEX86_PROT_EXEC);
+	for (i = 0; i < 40; i++) {
+		vm_do(ACT_READ, CODE + 0x100 + i);
+		exec(CODE);
+	}
+	prot_after(CODE + PAGE, 2);
+	ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));
+	end("a copy that is read all the time is left to Bochs");
+}
+
 int main(void)
 {
+	copies();
 	clean_and_refused();
 	written_later();
 	stamps_lost();

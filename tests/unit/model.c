@@ -27,6 +27,7 @@ static struct tables process[PROCESSES];
 static uint64_t data[DATA_FRAMES], code[CODE_FRAMES];
 static struct rng guest;	/* all that the guest decides */
 static int mode;
+static bool copies;	/* of code, by an engine with PLEX86_CAP_EXEC_ONLY */
 
 static uint64_t page_bits(void)
 {
@@ -332,6 +333,8 @@ static uint64_t play(const struct act *act, unsigned int n, uint64_t seed, bool 
 			engine.caps.flags &= ~PLEX86_CAP_TRAP_TSC;
 			engine.fail_tsc = seed & 4;
 		}
+		if (copies)
+			engine.caps.flags |= PLEX86_CAP_EXEC_ONLY;
 		vm.populate = seed & 8 ? 4096 : 0;
 		vm_core(3, false);
 	}
@@ -367,14 +370,17 @@ int main(int argc, char **argv)
 	uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1, digest;
 	unsigned int n = argc > 2 ? atoi(argv[2]) : 20000;
 	struct act *act = calloc(n, sizeof(*act));
+	unsigned int i;
 	struct rng r;
 
-	for (mode = PAGING_32; mode <= PAGING_LONG; mode++) {
+	for (i = 0; i < 2 * (PAGING_LONG + 1); i++) {
+		mode = i / 2;
+		copies = i % 2;
 		r.s = seed + mode * 77 + 1;
 		write_program(act, n, &r);
 		digest = play(act, n, seed, false);
-		tap_ok(play(act, n, seed, true) == digest, "%s: the guest's state is that of Bochs alone",
-		       names[mode]);
+		tap_ok(play(act, n, seed, true) == digest, "%s: the guest's state is that of Bochs alone%s",
+		       names[mode], copies ? ", copies of code" : "");
 		tap_ok(vm_is_clean(), "every rule was kept, nothing is left");
 		tap_ok(vm.native_acts > n / 10, "a good part ran natively");
 		tap_ok(engine.creates > 10 && engine.failed, "spaces were evicted, and the engine failed");

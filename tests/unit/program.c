@@ -90,7 +90,7 @@ static bool fetch(const struct cpu_view *v, uint64_t rip, uint64_t *hash, enum s
 {
 	unsigned int n = 0, prefixes = 0, want = 1;
 	uint64_t at = 0;
-	uint8_t b[6];
+	uint8_t b[LONGEST];
 
 	while (n < prefixes + want) {
 		uint64_t la = rip + n;

@@ -68,7 +68,7 @@ uint64_t vm_frame_of_offset(uint64_t off)
 void vm_core_config(struct plex86_core_config *config)
 {
 	*config = (struct plex86_core_config){
-		.engine = "auto", .ram_fd = -1, .ram = vm.object, .ram_size = VM_OBJECT,
+		.engine = "auto", .ram_fd = -1, .ram = vm.object, .ram_size = VM_OBJECT + VM_SCRATCH,
 		.guest_size = VM_RAM, .block_size = VM_BLOCK, .ips = 1000000000,
 		.max_spaces = 4, .populate = vm.populate, .huge1g = true, .phys_bits = 40,
 	};
@@ -83,11 +83,9 @@ void vm_core(unsigned int spaces, bool strict)
 	vm_core_config(&config);
 	config.max_spaces = spaces;
 	config.strict = strict;
-	if (vm.verify) {
-		config.scratch_size = VM_SCRATCH;
-		config.ram_size += VM_SCRATCH;
-		config.case_file = vm.case_file;
-	}
+	config.verify = vm.verify;
+	config.scratch_size = VM_SCRATCH;
+	config.case_file = vm.case_file;
 	if (plex86_core_open(&config, &bochs_host_ops, &vm.core, why)) {
 		printf("Bail out! The core does not open: %s\n", why);
 		exit(1);

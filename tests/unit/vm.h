@@ -26,9 +26,11 @@
 #define VM_FRAMES	(VM_RAM >> 12)
 #define VM_BLOCK	UINT64_C(0x10000)
 #define VM_OBJECT	(VM_RAM + 4 * VM_BLOCK)	/* RAM is a part of the object, in disorder */
-#define VM_SCRATCH	PLEX86_VERIFY_BYTES	/* behind it, in verify mode */
+#define VM_SCRATCH	(PLEX86_VERIFY_BYTES + PLEX86_COPIES_BYTES)	/* behind it */
 
 #define PAGE		UINT64_C(4096)
+
+#define LONGEST		6	/* bytes of an instruction of the program */
 
 /* ---- Page tables, as the guest's kernel and a reference see them (tables.c) ---- */
 

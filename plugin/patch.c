@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include <Zydis/Zydis.h>
+
+#include "filter.h"
+#include "patch.h"
+
+/* Longest instruction (SDM vol. 2, 2.3.11). */
+#define MAX_INSN 15
+
+#define SIZE ((int)PLEX86_PAGE_SIZE)
+
+/* Code of every width that a user segment can have. */
+#define MODES 3
+
+static const struct {
+	ZydisMachineMode mode;
+	ZydisStackWidth width;
+} modes[MODES] = {
+	{ ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32 },
+	{ ZYDIS_MACHINE_MODE_LONG_COMPAT_16, ZYDIS_STACK_WIDTH_16 },
+	{ ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64 },
+};
+
+/* Bytes of the instruction at @code, or as many as it could have if nobody knows. */
+static int length(const ZydisDecoder *d, const uint8_t *code, int left)
+{
+	ZydisDecodedInstruction i;
+
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(d, NULL, code, left, &i)))
+		return MAX_INSN;
+	return i.length;
+}
+
+int plex86_patch_page(const uint8_t *code, uint16_t mask, bool long_mode, uint8_t *copy)
+{
+	int nmodes = long_mode ? MODES : MODES - 1, nearest = 2 * SIZE, traps = 0, i, m;
+	ZydisDecoder d[MODES];
+
+	for (m = 0; m < nmodes; m++)
+		if (!ZYAN_SUCCESS(ZydisDecoderInit(&d[m], modes[m].mode, modes[m].width)))
+			return -1;
+	memcpy(copy, code, PLEX86_PAGE_SIZE);
+	/* Downwards, so that it is known what an instruction would run into. */
+	for (i = SIZE - 1; i >= 0; i--) {
+		bool trap = plex86_filter_at(code + i, SIZE - i) & mask;
+
+		for (m = 0; !trap && m < nmodes && nearest - i < MAX_INSN; m++)
+			trap = length(&d[m], code + i, SIZE - i) > nearest - i;
+		if (!trap)
+			continue;
+		copy[i] = PLEX86_PATCH_TRAP;
+		nearest = i;
+		traps++;
+	}
+	return nearest < MAX_INSN - 1 ? -1 : traps;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which pages native code may execute (I7): those without findings of the filter;
+ * others as a copy in which the findings trap, where the engine can hide that it is
+ * one, or with one of the engine's few traps on each; the rest is for Bochs.
+ */
+#include "filter.h"
+#include "shadow.h"
+
+/* What is found in the page that @filter can be about. */
+static uint16_t findings(struct plex86_world *w, struct plex86_frame *f, plex86_gpa_t gpa,
+			 uint16_t filter)
+{
+	const uint8_t *code = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
+
+	if (!(f->flags & PLEX86_FRAME_SCANNED)) {
+		f->findings = plex86_filter_scan(code, PLEX86_PAGE_SIZE);
+		f->flags |= PLEX86_FRAME_SCANNED;
+		f->flags &= ~(PLEX86_FRAME_DECODED32 | PLEX86_FRAME_NO_COPY);
+		w->host->watch_writes(gpa, UINT32_MAX);
+		w->stats.pages_scanned++;
+	}
+	if ((filter & PLEX86_FOUND_SELREAD) && !(f->flags & PLEX86_FRAME_DECODED32)) {
+		f->findings |= plex86_filter_selector_reads(code);
+		f->flags |= PLEX86_FRAME_DECODED32;
+	}
+	return f->findings & filter;
+}
+
+/* Code bytes of the page at @la if that page is mapped executable in @s. */
+static const uint8_t *code_at(struct plex86_shadow *s, uint64_t la)
+{
+	struct plex86_node *n = plex86_tree_leaf(s, (plex86_gva_t){ la }, false);
+	unsigned int i = (la >> PLEX86_PAGE_SHIFT) & (n ? n->entries - 1 : 0);
+
+	if (!n || !(n->prot[i] & PLEX86_PROT_EXEC))
+		return NULL;
+	return plex86_ram_host(s->world->ram,
+			       (plex86_gpa_t){ (uint64_t)n->frame[i] << PLEX86_PAGE_SHIFT },
+			       PLEX86_PAGE_SIZE);
+}
+
+/* A forbidden sequence may begin in one executable page and end in the next. */
+static bool clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
+{
+	struct plex86_world *w = s->world;
+	const uint8_t *code = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
+	const uint8_t *before = la ? code_at(s, la - PLEX86_PAGE_SIZE) : NULL;
+	const uint8_t *after = code_at(s, la + PLEX86_PAGE_SIZE);
+
+	return !(before && (plex86_filter_straddle(before, code) & s->filter)) &&
+	       !(after && (plex86_filter_straddle(code, after) & s->filter));
+}
+
+/* Can an engine be shown a copy of a page with these findings? */
+static bool may_copy(const struct plex86_world *w, const struct plex86_frame *f, uint16_t found)
+{
+	return (w->caps->flags & PLEX86_CAP_EXEC_ONLY) && !(found & PLEX86_FOUND_SELREAD) &&
+	       !(f->flags & PLEX86_FRAME_NO_COPY);
+}
+
+/* The same copy is for all spaces, so that what any of them may forbid traps there. */
+static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_frame *f,
+				     plex86_gpa_t gpa, uint16_t found)
+{
+	struct plex86_world *w = s->world;
+	const uint32_t caps = w->caps->flags;
+	struct plex86_copy *copy;
+	uint16_t mask;
+
+	if (!may_copy(w, f, found))
+		return NULL;
+	mask = (plex86_filter_mask(caps, PLEX86_MODE_64, false, w->strict) |
+		plex86_filter_mask(caps, PLEX86_MODE_32, false, w->strict) | s->filter) &
+	       ~PLEX86_FOUND_SELREAD;
+	copy = plex86_copy_make(&w->copies, gpa.pa >> PLEX86_PAGE_SHIFT,
+				plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE), mask,
+				s->paging.mode == PLEX86_PAGING_LONG);
+	if (!copy)
+		f->flags |= PLEX86_FRAME_NO_COPY;
+	return copy;
+}
+
+bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
+			    plex86_gpa_t gpa, struct plex86_copy **copy)
+{
+	struct plex86_world *w = s->world;
+	uint16_t found;
+
+	if (f->nwrite) {
+		if (!plex86_may_flip(w, f))
+			return false;
+		plex86_frame_revoke(w, gpa.pa >> PLEX86_PAGE_SHIFT, PLEX86_PROT_WRITE);
+	}
+	found = findings(w, f, gpa, s->filter);
+	if (found && !plex86_traps_cover(&s->traps, la))
+		*copy = make_copy(s, f, gpa, found);
+	if ((found && !*copy && !plex86_traps_cover(&s->traps, la)) || !clean_seams(s, la, gpa)) {
+		w->stats.filter_refused++;
+		return false;
+	}
+	return true;	/* and watched, since it was scanned */
+}
+
+static void unmap_code(struct plex86_node *n)
+{
+	const struct plex86_world *w = n->shadow->world;
+	unsigned int i;
+
+	for (i = 0; i < n->entries; i++) {
+		if (n->level > 1 && n->child[i] != PLEX86_NONE)
+			unmap_code(w->nodes[n->child[i]]);
+		else if (n->level == 1 && (n->prot[i] & PLEX86_PROT_EXEC))
+			plex86_unmap(n, i);
+	}
+}
+
+void plex86_shadow_filter(struct plex86_shadow *s, uint16_t filter)
+{
+	if (s->tsc_traps)
+		filter &= ~PLEX86_FOUND_TSC;
+	if (!(filter & ~s->filter))
+		return;
+	/* Seams too would have to be looked at again; it is rare enough to start over. */
+	s->filter |= filter;
+	if (s->root != PLEX86_NONE)
+		unmap_code(s->world->nodes[s->root]);
+}
+
+enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
+{
+	struct plex86_node *n = plex86_tree_leaf(s, la, true);
+	struct plex86_world *w = s->world;
+	struct plex86_frame *f;
+	struct plex86_view v;
+	unsigned int index;
+
+	if (!n)
+		return PLEX86_CODE_OK;	/* not mapped: the fetch faults, and that is found out natively */
+	index = (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
+	if (n->prot[index] == PLEX86_PROT_EXEC) {
+		struct plex86_copy *copy = plex86_copy_find(&w->copies, n->frame[index]);
+		plex86_gpa_t gpa = { (uint64_t)n->frame[index] << PLEX86_PAGE_SHIFT };
+
+		return plex86_copy_traps(&w->copies, copy,
+					 plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE),
+					 la.la & ~PLEX86_PAGE_MASK) ?
+		       PLEX86_CODE_TRAP : PLEX86_CODE_OK;
+	}
+	if (n->prot[index] & PLEX86_PROT_EXEC)
+		return PLEX86_CODE_OK;
+	v = plex86_leaf_view(n, index);
+	f = v.allowed ? plex86_frame_of(w, v.frame) : NULL;
+	if (!f)
+		return PLEX86_CODE_OK;
+	if (f->flip_epoch == w->epoch && f->flips >= PLEX86_MAX_FLIPS)
+		return PLEX86_CODE_FLIPS;
+	if ((f->flags & PLEX86_FRAME_SCANNED) && (f->findings & s->filter) &&
+	    !may_copy(w, f, f->findings & s->filter))
+		return PLEX86_CODE_REFUSED;
+	return PLEX86_CODE_OK;
+}
+
+/* The bytes of RDTSC are the most common finding by far, and one switch covers them all. */
+static bool trap_tsc(struct plex86_shadow *s)
+{
+	const struct plex86_world *w = s->world;
+
+	if (s->tsc_traps || !w->ops->trap_tsc)
+		return false;
+	if (plex86_space_flush(s)) {
+		s->broken = true;	/* the next flush says so, and the space is given up */
+		return false;
+	}
+	if (w->ops->trap_tsc(s->engine, true))
+		return false;
+	s->tsc_traps = true;
+	s->filter &= ~PLEX86_FOUND_TSC;
+	s->world->stats.spaces_tsc++;
+	return true;
+}
+
+void plex86_copy_was_read(struct plex86_node *n, unsigned int index)
+{
+	struct plex86_world *w = n->shadow->world;
+	struct plex86_frame *f = &w->frames[n->frame[index]];
+
+	w->stats.copies_read++;
+	if (plex86_may_flip(w, f))
+		return;
+	f->flags |= PLEX86_FRAME_NO_COPY;
+	plex86_frame_revoke(w, n->frame[index], PLEX86_PROT_EXEC);
+}
+
+bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
+{
+	struct plex86_node *n = plex86_tree_leaf(s, la, true);
+	struct plex86_view v;
+	unsigned int index;
+	uint64_t page = la.la & PLEX86_PAGE_MASK;
+	const uint8_t *code;
+	struct plex86_frame *f;
+	uint16_t found, rest;
+
+	if (!n)
+		return false;
+	index = (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
+	v = plex86_leaf_view(n, index);
+	f = plex86_frame_of(s->world, v.frame);
+	code = plex86_ram_host(s->world->ram, v.frame, PLEX86_PAGE_SIZE);
+	if (!(v.allowed & PLEX86_PROT_EXEC) || !f || !code)
+		return false;
+	found = findings(s->world, f, v.frame, s->filter);
+	if (found & PLEX86_FOUND_SELREAD)
+		return false;	/* nothing says where */
+	/* All of the rest, or trapping RDTSC would only make trips dearer. */
+	rest = s->world->ops->trap_tsc ? found & ~PLEX86_FOUND_TSC : found;
+	if (rest && !plex86_traps_possible(s, code, rest))
+		return false;
+	if (found != rest && !trap_tsc(s))
+		rest = found;
+	if (rest && !plex86_traps_grant(s, page, code, rest))
+		return false;
+	if (!plex86_map(n, index, v.frame, PLEX86_PROT_READ | PLEX86_PROT_EXEC)) {
+		plex86_traps_drop(&s->traps, page);
+		return false;
+	}
+	s->world->stats.pages_trapped++;
+	return true;
+}
