@@ -24,6 +24,7 @@ static const struct {
 	{ PLEX86_CAP_SELECTORS, "the guest's own selectors" },
 	{ PLEX86_CAP_DESCRIPTORS, "the guest's own descriptor tables" },
 	{ PLEX86_CAP_TRAP_CPUID, "CPUID traps" },
+	{ PLEX86_CAP_EXEC_ONLY, "code can be hidden, so that all pages run" },
 	{ PLEX86_CAP_TRAP_TSC, "RDTSC traps" },
 	{ PLEX86_CAP_TRAP_UMIP, "SGDT and its like trap" },
 	{ PLEX86_CAP_TRAP_SYSENTER, "SYSENTER traps with exact state" },

@@ -262,6 +262,8 @@ static void fill_caps(struct plex86_engine *e)
 		caps->flags |= PLEX86_CAP_TRAP_CPUID;
 	if (e->info.caps & PLEX86_HOST_XSAVE)
 		caps->flags |= PLEX86_CAP_XCR0;
+	if (e->info.caps & PLEX86_HOST_EXEC_ONLY)
+		caps->flags |= PLEX86_CAP_EXEC_ONLY;
 	caps->max_batch = MAX_BATCH;
 	caps->max_traps = DRV_NTRAPS;
 	caps->max_gdt = DRV_NGDT;

@@ -120,6 +120,8 @@ static void __init find_features(void)
 		plex86_host.caps |= PLEX86_HOST_UMIP;
 		plex86_host.cr4_on |= X86_CR4_UMIP;
 	}
+	if (plex86_cr4() & X86_CR4_PKE)
+		plex86_host.caps |= PLEX86_HOST_EXEC_ONLY;
 	plex86_host.cr4_guest = follow;
 	plex86_host.cr4_off = follow | X86_CR4_PCE | X86_CR4_VME | X86_CR4_PVI |
 			      X86_CR4_PKE | PLEX86_CR4_CET;

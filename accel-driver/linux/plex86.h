@@ -31,6 +31,10 @@
 #define PLEX86_VA_LIMIT		BIT_ULL(47)
 #define PLEX86_MAX_MSRS		4
 
+/* The protection key of pages that can be executed only, and PKRU, which forbids it the rest. */
+#define PLEX86_EXEC_ONLY_KEY	1
+#define PLEX86_GUEST_PKRU	(1u << 2 * PLEX86_EXEC_ONLY_KEY)
+
 /* What this host is and needs; filled in once by plex86_host_init(). */
 struct plex86_host {
 	u64 caps;		/* PLEX86_HOST_* */
@@ -81,6 +85,7 @@ struct plex86_space {
 	u64 *top;
 	u64 id;				/* never used again */
 	u64 flushed;			/* changes when translations were taken away */
+	bool exec_only;			/* there are, or were, pages with the key */
 	u64 *descriptors;		/* NX_GDT_GUEST of the GDT, then NX_LDT_SLOTS */
 	unsigned int ngdt, nldt;
 	u64 generation;			/* of descriptors; unique over all spaces */

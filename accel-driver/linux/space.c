@@ -28,6 +28,10 @@ static void fill(struct plex86_space *s, const struct plex86_op *op)
 		bits |= _PAGE_RW | _PAGE_DIRTY;
 	if (!(op->prot & PLEX86_PAGE_EXEC))
 		bits |= _PAGE_NX;
+	if (op->prot == PLEX86_PAGE_EXEC && plex86_host.caps & PLEX86_HOST_EXEC_ONLY) {
+		bits |= (u64)PLEX86_EXEC_ONLY_KEY << _PAGE_BIT_PKEY_BIT0;
+		s->exec_only = true;
+	}
 	for (i = 0; i < op->npages; i++) {
 		u64 va = op->gva + (i << PAGE_SHIFT);
 		struct page *page = xa_load(&s->vm->pins, (op->off >> PAGE_SHIFT) + i);
@@ -65,6 +69,7 @@ static int apply_one(struct plex86_space *s, const struct plex86_op *op)
 	if (op->kind == PLEX86_OP_UNMAP_ALL) {
 		plex86_table_free_user(s->vm, s->top);
 		s->flushed = plex86_unique_id();
+		s->exec_only = false;
 		return 0;
 	}
 	if (!op->npages || !PAGE_ALIGNED(op->gva) || op->gva >= PLEX86_VA_LIMIT ||

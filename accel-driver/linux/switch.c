@@ -195,6 +195,7 @@ void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_
 {
 	struct nexus *nx = v->nx;
 	u64 host_xcr0 = 0;
+	u32 pkru = 0;
 	u64 cr0 = 0;
 
 	nx->guest_cr4 = (nx->host_cr4 & nx->cr4_keep) | nx->cr4_on | (e->guest_cr4 & nx->cr4_guest);
@@ -215,8 +216,17 @@ void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_
 	if (e->dr7)
 		load_debug(e);
 
+	/* It goes for all user pages in ring 0 too, and here nobody touches any. */
+	if (s->exec_only) {
+		nx->guest_cr4 |= X86_CR4_PKE;
+		pkru = rdpkru();
+		wrpkru(PLEX86_GUEST_PKRU);
+	}
+
 	nexus_enter(nx);
 
+	if (s->exec_only)
+		wrpkru(pkru);
 	/* An entry that the CPU refused may not have come as far as CR3. */
 	if (nx->guest_cr3 & X86_CR3_PCID_MASK && !(nx->guest_cr3 & CR3_KEEP) &&
 	    nx->abort != NX_ABORT_FAULT)

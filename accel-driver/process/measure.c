@@ -140,6 +140,35 @@ static void flat_cpu(struct plex86_cpu *cpu)
 	cpu->mode = PLEX86_MODE_64;
 }
 
+/* Has this host pages that can be executed and not read?  POPFQ tries to. */
+static int probe_exec_only(struct plex86_space *s)
+{
+	const struct plex86_map_op map = { .kind = PLEX86_MAP, .prot = PLEX86_PROT_EXEC,
+					   .gva = { NOWHERE }, .npages = 1 };
+	const struct plex86_map_op all = { .kind = PLEX86_UNMAP_ALL };
+	struct plex86_caps *caps = &s->engine->caps;
+	struct plex86_exit exit;
+	struct plex86_cpu cpu;
+	struct plex86_vec vec;
+	int err;
+
+	if (!(s->engine->xlayout.xcr0 & PLEX86_X_PKRU))
+		return 0;
+	caps->flags |= PLEX86_CAP_EXEC_ONLY;
+	flat_cpu(&cpu);
+	cpu.rip = s->stub + STUB_OFFSET(stub_popf);
+	cpu.gpr[PLEX86_RSP] = NOWHERE;
+	plex86_vec_init(&vec);
+	err = space_apply(s, &map, 1, NULL);
+	if (!err)
+		err = process_run(s, &cpu, &vec, 0, 1000000000, &exit);
+	if (!err && exit.reason == PLEX86_EXIT_LOST)
+		err = -ESRCH;
+	if (!err && (exit.reason != PLEX86_EXIT_PAGE || exit.addr != NOWHERE))
+		caps->flags &= ~PLEX86_CAP_EXEC_ONLY;
+	return err ? err : space_apply(s, &all, 1, NULL);
+}
+
 /* Best of several: what the machine can do, not what else it was doing. */
 static int measure_trips(struct plex86_space *s, uint64_t *trip_ns, uint64_t *ran_ns)
 {
@@ -256,6 +285,8 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 		err = probe_compat(s);
 	if (!err)
 		err = probe_ldt(s);
+	if (!err)
+		err = probe_exec_only(s);
 	if (!err)
 		err = probe_low(s);
 	if (!err)

@@ -216,6 +216,9 @@ static int map(struct plex86_space *s, const struct plex86_map_op *op)
 		prot |= PROT_WRITE;
 	if (op->prot & PLEX86_PROT_EXEC)
 		prot |= PROT_EXEC;
+	/* Linux has a protection key for this alone (Documentation/core-api/protection-keys). */
+	if (op->prot == PLEX86_PROT_EXEC && s->engine->caps.flags & PLEX86_CAP_EXEC_ONLY)
+		prot = PROT_EXEC;
 	if (gva < s->stub + STUB_SIZE && s->stub < gva + len) {
 		err = execute(s);
 		if (!err)

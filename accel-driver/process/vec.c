@@ -21,6 +21,8 @@
 #define IMAGE_ROOM	32768
 
 #define XSTATE_LEAF	0xd
+#define XSTATE_BV	512		/* in the image: SDM vol. 1, 13.4.2 */
+#define PKRU_KEY_0	0x55555554u	/* no access but by key 0: Linux's default too */
 #define CPUID1_ECX_OSXSAVE	(1u << 27)
 #define CPUIDD1_EAX_XSAVES	(1u << 3)
 
@@ -80,6 +82,21 @@ static uint64_t guest_mask(const struct plex86_engine *e, uint64_t xcr0)
 	return (xcr0 | PLEX86_X_X87 | PLEX86_X_SSE) & e->xlayout.xcr0 & ~(uint64_t)PLEX86_X_PKRU;
 }
 
+/*
+ * An image without PKRU would allow all, and what can be executed could be read.
+ * Guest pages have key 0, or the one that Linux gives to pages that are only executed.
+ */
+static void forbid_keys(struct plex86_engine *e)
+{
+	const uint32_t pkru = PKRU_KEY_0;
+	uint64_t bv;
+
+	memcpy(&bv, e->ximage + XSTATE_BV, sizeof(bv));
+	bv |= PLEX86_X_PKRU;
+	memcpy(e->ximage + XSTATE_BV, &bv, sizeof(bv));
+	memcpy(e->ximage + e->xlayout.offset[9], &pkru, sizeof(pkru));
+}
+
 int vec_load(struct plex86_space *s, const struct plex86_vec *vec, uint64_t xcr0, bool same)
 {
 	struct plex86_engine *e = s->engine;
@@ -91,6 +108,8 @@ int vec_load(struct plex86_space *s, const struct plex86_vec *vec, uint64_t xcr0
 	    ((same && e->last_run == s) || plex86_vec_equal(vec, &s->held)))
 		return 0;
 	plex86_xstate_from_vec(&e->xlayout, vec, mask, e->ximage, e->xsize);
+	if (e->caps.flags & PLEX86_CAP_EXEC_ONLY)
+		forbid_keys(e);
 	s->vec_known = false;
 	if (ptrace(PTRACE_SETREGSET, s->pid, NT_X86_XSTATE, &iov))
 		return -errno;
@@ -114,7 +133,7 @@ int vec_store(struct plex86_space *s, struct plex86_vec *vec, uint64_t xcr0)
 	if (e->xlayout.xcr0 & PLEX86_X_PKRU) {
 		/* The host's own default is no change by the guest. */
 		memcpy(&pkru, e->ximage + e->xlayout.offset[9], sizeof(pkru));
-		if (pkru == e->pkru)
+		if (pkru == e->pkru || ((e->caps.flags & PLEX86_CAP_EXEC_ONLY) && pkru == PKRU_KEY_0))
 			lost &= ~(uint64_t)PLEX86_X_PKRU;
 	}
 	s->held = *vec;

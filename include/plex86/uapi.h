@@ -46,6 +46,7 @@
 #define PLEX86_HOST_XSAVE	(1ull << 2)	/* runs with the guest's XCR0 */
 #define PLEX86_HOST_PCID	(1ull << 3)	/* translations survive exits */
 #define PLEX86_HOST_FSGSBASE	(1ull << 4)	/* bases switched without MSR writes */
+#define PLEX86_HOST_EXEC_ONLY	(1ull << 5)	/* PLEX86_PAGE_EXEC alone can't be read */
 
 /* The result of PLEX86_GET_INFO; flags must be zero. */
 struct plex86_info {
@@ -86,7 +87,8 @@ struct plex86_ram {
 /* The same layout as the engine interface's struct plex86_map_op. */
 struct plex86_op {
 	__u32 kind;		/* PLEX86_OP_* */
-	__u32 prot;		/* PLEX86_PAGE_*, not 0 for MAP */
+	__u32 prot;		/* PLEX86_PAGE_*, not 0 for MAP; all but EXEC imply READ, and
+				 * so does that without PLEX86_HOST_EXEC_ONLY */
 	__u64 gva;		/* page aligned */
 	__u64 off;		/* page aligned */
 	__u64 npages;		/* not 0 */

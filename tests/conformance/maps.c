@@ -110,7 +110,7 @@ static void test_protection(struct plex86_space *s)
 		const char *name;
 	} prot[] = { { R, "R" }, { RW, "RW" }, { RX, "RX" }, { RWX, "RWX" },
 		     { PLEX86_PROT_WRITE, "W, which implies R" },
-		     { PLEX86_PROT_EXEC, "X, which implies R" }, { R, "R again" } };
+		     { PLEX86_PROT_EXEC, "X" }, { R, "R again" } };
 	unsigned int i;
 	bool good;
 
@@ -118,7 +118,8 @@ static void test_protection(struct plex86_space *s)
 	for (i = 0; i < sizeof(prot) / sizeof(prot[0]); i++) {
 		number_pages();
 		good = !map_pages(s, VA_TEST, RAM_DATA + PAGE(2), 1, prot[i].prot);
-		good &= can_load(s, VA_TEST, 2);
+		good &= prot[i].prot == PLEX86_PROT_EXEC && caps->flags & PLEX86_CAP_EXEC_ONLY ?
+			cant_load(s, VA_TEST) : can_load(s, VA_TEST, 2);
 		good &= prot[i].prot & PLEX86_PROT_EXEC ? can_exec(s, VA_TEST + 8) :
 			cant_exec(s, VA_TEST + 8);
 		good &= prot[i].prot & PLEX86_PROT_WRITE ? can_store(s, VA_TEST) :
@@ -126,6 +127,51 @@ static void test_protection(struct plex86_space *s)
 		report(good, "protection %s is enforced", prot[i].name);
 	}
 	unmap_pages(s, VA_TEST, 1);
+}
+
+/* Code that nobody can read, whatever else the engine has done since. */
+static void test_exec_only(struct plex86_space *s)
+{
+	struct plex86_space *other;
+	struct trial t;
+	bool good;
+
+	if (!(caps->flags & PLEX86_CAP_EXEC_ONLY)) {
+		skip("pages that can only be executed", "this engine has none on this host");
+		return;
+	}
+	number_pages();
+	good = !map_pages(s, VA_TEST, RAM_DATA + PAGE(6), 2, PLEX86_PROT_EXEC);
+	good &= can_exec(s, VA_TEST + 8) && cant_load(s, VA_TEST) && cant_store(s, VA_TEST);
+	good &= can_exec(s, VA_TEST + PAGE(1) + 8) && cant_load(s, VA_TEST + PAGE(1));
+	report(good, "a page that can only be executed can't be read");
+
+	good = !map_pages(s, VA_TEST + PAGE(3), RAM_DATA + PAGE(6), 1, R);
+	good &= can_load(s, VA_TEST + PAGE(3), 6) && cant_load(s, VA_TEST);
+	report(good, "but elsewhere the same page can");
+
+	/* Vector registers of another kind, another space, and back. */
+	init_cpu64(&t.cpu, AT64(g64_load_rdi));
+	t.cpu.gpr[PLEX86_RDI] = VA_TEST;
+	init_vec(&t.vec, 5, caps->xcr0);
+	run_to_trap(s, &t);
+	good = is_page(&t, VA_TEST) & same_state(&t, AT64(g64_load_rdi), 0);
+	other = fresh_space();
+	number_pages();
+	good &= !map_pages(other, VA_TEST, RAM_DATA + PAGE(7), 1, R) && can_load(other, VA_TEST, 7);
+	good &= cant_load(s, VA_TEST);
+	good &= !map_pages(other, VA_TEST, RAM_DATA + PAGE(7), 1, PLEX86_PROT_EXEC);
+	good &= cant_load(other, VA_TEST) && can_exec(other, VA_TEST + 8) && cant_load(s, VA_TEST);
+	ops->space_destroy(other);
+	good &= cant_load(s, VA_TEST) && can_exec(s, VA_TEST + 8);
+	report(good, "nor after other spaces and other registers");
+
+	good = !map_pages(s, VA_TEST, RAM_DATA + PAGE(6), 1, RX) && can_load(s, VA_TEST, 6) &&
+	       can_exec(s, VA_TEST + 8) && cant_load(s, VA_TEST + PAGE(1));
+	good &= !unmap_pages(s, VA_TEST, 8) && cant_load(s, VA_TEST) &&
+		!map_pages(s, VA_TEST, RAM_DATA + PAGE(6), 1, R) && can_load(s, VA_TEST, 6);
+	report(good, "until it is mapped otherwise");
+	unmap_pages(s, VA_TEST, 8);
 }
 
 static void test_aliases(struct plex86_space *s)
@@ -341,6 +387,7 @@ void test_maps(void)
 
 	test_basic(s);
 	test_protection(s);
+	test_exec_only(s);
 	test_aliases(s);
 	test_runs(s);
 	test_batches(s);
