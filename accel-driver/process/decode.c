@@ -127,6 +127,7 @@ static enum stop_kind decode_sigsegv(struct plex86_space *s, struct stop *stop, 
 	switch (stop->info.si_code) {
 	case SEGV_MAPERR:
 	case SEGV_ACCERR:
+	case SEGV_PKUERR:
 		return page(exit, (uint64_t)(uintptr_t)stop->info.si_addr);
 	case SI_KERNEL:
 		break;

@@ -150,18 +150,18 @@ static void test_exec_only(struct plex86_space *s)
 	good &= can_load(s, VA_TEST + PAGE(3), 6) && cant_load(s, VA_TEST);
 	report(good, "but elsewhere the same page can");
 
-	/* Vector registers of another kind, another space, and back. */
-	init_cpu64(&t.cpu, AT64(g64_load_rdi));
-	t.cpu.gpr[PLEX86_RDI] = VA_TEST;
-	init_vec(&t.vec, 5, caps->xcr0);
-	run_to_trap(s, &t);
-	good = is_page(&t, VA_TEST) & same_state(&t, AT64(g64_load_rdi), 0);
+	/* Another space, vector registers of another kind, and back. */
 	other = fresh_space();
 	number_pages();
-	good &= !map_pages(other, VA_TEST, RAM_DATA + PAGE(7), 1, R) && can_load(other, VA_TEST, 7);
+	good = !map_pages(other, VA_TEST, RAM_DATA + PAGE(7), 1, R) && can_load(other, VA_TEST, 7);
 	good &= cant_load(s, VA_TEST);
 	good &= !map_pages(other, VA_TEST, RAM_DATA + PAGE(7), 1, PLEX86_PROT_EXEC);
 	good &= cant_load(other, VA_TEST) && can_exec(other, VA_TEST + 8) && cant_load(s, VA_TEST);
+	init_cpu64(&t.cpu, AT64(g64_load_rdi));
+	t.cpu.gpr[PLEX86_RDI] = VA_TEST;
+	init_vec(&t.vec, 5, caps->xcr0);
+	run_to_trap(other, &t);
+	good &= is_page(&t, VA_TEST) & same_state(&t, AT64(g64_load_rdi), 0);
 	ops->space_destroy(other);
 	good &= cant_load(s, VA_TEST) && can_exec(s, VA_TEST + 8);
 	report(good, "nor after other spaces and other registers");

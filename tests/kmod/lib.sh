@@ -114,19 +114,25 @@ kmod_build() {
 	done
 	kmod_compile inject "$kmod_top/tests/kmod/inject.c" || return
 	kmod_compile roundtrip -static "$kmod_top/tools/roundtrip.c" || return
-	cat >"$kmod_work/engines.c" <<-'END'
-		#include <plex86/engine.h>
-		const struct plex86_engine_ops *const plex86_engines[] = { &plex86_engine_driver, NULL };
-	END
 	kmod_compile refused -static -D_GNU_SOURCE "$kmod_top/tests/kmod/refused.c" \
 		"$kmod_top"/accel-driver/driver/*.[cS] "$kmod_top/accel-driver/common/xstate.c" || return
-	# The suite's main is in conformance.c; other files with one are other programs.
+	kmod_suite conformance driver && kmod_suite containers process
+}
+
+# The conformance suite for one engine.  Its main is in conformance.c; other files with
+# one are other programs.
+kmod_suite() {
+	local name=$1 engine=$2
+	cat >"$kmod_work/$name.c" <<-END
+		#include <plex86/engine.h>
+		const struct plex86_engine_ops *const plex86_engines[] = { &plex86_engine_$engine, NULL };
+	END
 	# shellcheck disable=SC2046 # no spaces in the names of our own sources
-	kmod_compile conformance -static -pthread "$kmod_work/engines.c" \
+	kmod_compile "$name" -static -pthread "$kmod_work/$name.c" \
 		"$kmod_top/tests/conformance/conformance.c" \
 		$(grep -L '^int main' "$kmod_top"/tests/conformance/*.c) \
-		"$kmod_top/tests/conformance/guest.S" "$kmod_top"/accel-driver/driver/*.c \
-		"$kmod_top/accel-driver/driver/enter.S" "$kmod_top/accel-driver/common/xstate.c"
+		"$kmod_top/tests/conformance/guest.S" "$kmod_top/accel-driver/$engine"/*.[cS] \
+		"$kmod_top/accel-driver/common/xstate.c"
 }
 
 kmod_initramfs() {
@@ -135,7 +141,7 @@ kmod_initramfs() {
 	mkdir -p "$root"/{bin,dev,proc,sys,tmp}
 	cp "$(command -v busybox)" "$root/bin/"
 	cp "$kmod_work/plex86.ko" "$kmod_top/tests/kmod/init" "$root/"
-	for t in conformance switch ioctl callers refused fuzz stress killer hotplug poweroff roundtrip; do
+	for t in conformance containers switch ioctl callers refused fuzz stress killer hotplug poweroff roundtrip; do
 		cp "$kmod_work/bin/$t" "$root/"
 	done
 	chmod +x "$root/init"
