@@ -187,11 +187,12 @@ static bool is_vector(const char *text)
 	static const char *const comparing[] = {
 		"popf", "ptest", "pcmpestr", "pcmpistr", "popcnt", "vptest ", "vpcmpestr",
 		"vpcmpistr", "vtest", "vcomi", "vucomi", "verr", "verw", "fcomi", "fucomi", "comi",
-		"ucomi", "cmps", "scas",
+		"ucomi", "cmpsb", "cmpsw", "cmpsq", "cmpsxadd", "scas",
 	};
 	size_t len = strcspn(text, " ");
 
-	if (ANY(text, comparing))
+	/* CMPSD is two instructions. */
+	if (ANY(text, comparing) || (!strncmp(text, "cmpsd ", 6) && strncmp(text + 6, "xmm", 3)))
 		return false;
 	return strchr("pvf", text[0]) ||
 	       (len > 3 && strchr("sp", text[len - 2]) && strchr("sd", text[len - 1]));

@@ -116,6 +116,10 @@ static void who_wrote_it(void)
 	is(plex86_excuse_flags(EXECUTED("div ebx", "pcmpeqd xmm0, xmm0", "vpcmpgtb ymm0, ymm1, ymm2",
 					"vmovdqa ymm0, ymm1"), ALL), ALL,
 	   "packed comparisons and moves write none");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "cmpsd xmm0, xmm1, 0x01", "cmpss xmm0, xmm1, 0x01"),
+			       ALL), ALL, "nor do CMPSS and CMPSD of XMM registers");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "cmpsd dword ptr ds:[rsi], dword ptr es:[rdi]"), ALL),
+	   0, "but CMPSD of strings does");
 	is(plex86_excuse_flags(EXECUTED("div ebx", "something new"), ALL), 0,
 	   "what is not known writes all");
 	is(plex86_excuse_flags(EXECUTED("mov eax, ebx"), ALL), 0, "before the slice: not excused");
