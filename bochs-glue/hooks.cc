@@ -115,7 +115,9 @@ static bx_accel_verdict_t run(Bit32u *ticks)
     return obey(plex86_core_replay(core, &now, &slice), &slice, ticks);
   }
   look_no_more();
-  if (! plex86_core_plan(core, cpu->cr3, cpu->gen_reg[BX_64BIT_REG_RIP].rrx, cpu->icount, &slice.wait)) {
+  slice.ticks_left = bx_pc_system.getNumCpuTicksLeftNextWork();
+  if (! plex86_core_plan(core, cpu->cr3, cpu->gen_reg[BX_64BIT_REG_RIP].rrx, cpu->icount,
+                         slice.ticks_left, &slice.wait)) {
     look_as(&slice.wait);
     return BX_ACCEL_EMULATE;
   }
@@ -129,7 +131,6 @@ static bx_accel_verdict_t run(Bit32u *ticks)
   slice.pdpte = cpu->PDPTR_CACHE.entry;
   slice.cr3 = cpu->cr3;
   slice.icount = cpu->icount;
-  slice.ticks_left = bx_pc_system.getNumCpuTicksLeftNextWork();
   // timers that poll the outside world don't end it, but they do want to be heard
   if (slice.ticks_left > longest_slice) slice.ticks_left = longest_slice;
   slice.vec_same = vec_valid && ! memcmp(&vec, &vec_left, sizeof(vec));

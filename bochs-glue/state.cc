@@ -76,6 +76,16 @@ void plex86_export_env(struct plex86_env *env)
 #if BX_SUPPORT_SVM
   if (cpu->in_svm_guest) env->nested = true;
 #endif
+#if BX_SUPPORT_CET
+  env->user_cet = cpu->msr.ia32_cet_control[1] != 0;
+#else
+  env->user_cet = false;
+#endif
+#if BX_SUPPORT_PKEYS
+  env->key_0_denied = (cpu->pkru & 3) != 0;
+#else
+  env->key_0_denied = false;
+#endif
   env->inhibited = cpu->interrupts_inhibited(BX_INHIBIT_INTERRUPTS) ||
                    cpu->interrupts_inhibited(BX_INHIBIT_DEBUG) || cpu->debug_trap != 0;
 }

@@ -87,11 +87,12 @@ struct plex86_wait {
 };
 
 /*
- * At an instruction boundary in user mode: is it worth to export the state and
- * try?  If not, *@wait says when to ask again.
+ * At an instruction boundary in user mode, @ticks_left before Bochs's next timer
+ * event that has something to do: is it worth to export the state and try?  If
+ * not, *@wait says when to ask again.
  */
 bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint64_t icount,
-		      struct plex86_wait *wait);
+		      uint64_t ticks_left, struct plex86_wait *wait);
 
 enum plex86_verdict {
 	PLEX86_EMULATE,		/* nothing ran; ask again as .wait says */

@@ -3,6 +3,7 @@
 #ifndef PLEX86_CORE_INTERNAL_H
 #define PLEX86_CORE_INTERNAL_H
 
+#include "beyond.h"
 #include "clock.h"
 #include "core.h"
 #include "filter.h"
@@ -32,9 +33,12 @@ struct plex86_core {
 	unsigned int losses;
 	uint64_t spare_until;		/* instruction count */
 
+	struct plex86_beyond beyond;	/* held back from the run in progress */
+
 	struct plex86_shadow *last;	/* the space that ran last, if it is alive */
 	bool stuck;			/* the page of .stuck_rip ended its last slice */
 	uint64_t stuck_rip;
+	bool pause;			/* what follows may well trap too: Bochs goes first */
 	bool user;			/* CPL is 3 */
 	bool was_asked;			/* ... and plan() was asked since it became so */
 	bool ran;			/* ... and something ran natively */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "beyond.h"
 #include "entry.h"
 
 #define FL_TF		(1u << 8)
@@ -16,7 +17,6 @@
 
 #define CR4_PVI		(1u << 1)
 #define CR4_OSFXSR	(1u << 9)
-#define CR4_OSXSAVE	(1u << 18)
 #define CR4_PKE		(1u << 22)
 #define CR4_CET		(1u << 23)
 #define CR4_UINTR	(1u << 25)
@@ -110,14 +110,14 @@ static enum plex86_refusal check_flags(const struct plex86_cpu *cpu)
 	return PLEX86_OK;
 }
 
-static enum plex86_refusal check_control(const struct plex86_cpu *cpu,
+static enum plex86_refusal check_control(const struct plex86_cpu *cpu, const struct plex86_env *env,
 					 const struct plex86_caps *caps)
 {
 	if (cpu->cr4 & CR4_PVI)
 		return PLEX86_REFUSE_VIRTUAL_IF;
-	if (cpu->cr4 & (CR4_CET | CR4_UINTR))
+	if ((cpu->cr4 & CR4_UINTR) || ((cpu->cr4 & CR4_CET) && env->user_cet))
 		return PLEX86_REFUSE_FEATURE;
-	if ((cpu->cr4 & CR4_PKE) && !(caps->flags & PLEX86_CAP_PKRU))
+	if ((cpu->cr4 & CR4_PKE) && env->key_0_denied && !(caps->flags & PLEX86_CAP_PKRU))
 		return PLEX86_REFUSE_FEATURE;
 	if ((cpu->dr7 & DR7_ENABLED) && !(caps->flags & PLEX86_CAP_DEBUGREGS))
 		return PLEX86_REFUSE_BREAKPOINT;
@@ -126,7 +126,7 @@ static enum plex86_refusal check_control(const struct plex86_cpu *cpu,
 		return PLEX86_REFUSE_FPU_OFF;
 	if (!(cpu->cr4 & CR4_OSFXSR))
 		return PLEX86_REFUSE_SSE_OFF;
-	if ((cpu->cr4 & CR4_OSXSAVE) && (cpu->xcr0 & ~caps->xcr0))
+	if (plex86_beyond(cpu, caps) & ~(uint64_t)PLEX86_BEYOND)
 		return PLEX86_REFUSE_XCR0;
 	if (cpu->mode == PLEX86_MODE_64 && !(cpu->efer & EFER_SCE) &&
 	    !(caps->flags & PLEX86_CAP_SYSCALL_EXACT))
@@ -151,7 +151,7 @@ enum plex86_refusal plex86_entry_check(const struct plex86_cpu *cpu, const struc
 		return PLEX86_REFUSE_INHIBITED;
 	r = check_flags(cpu);
 	if (!r)
-		r = check_control(cpu, caps);
+		r = check_control(cpu, env, caps);
 	if (r)
 		return r;
 	if (cpu->mode != PLEX86_MODE_64 && !(caps->flags & PLEX86_CAP_COMPAT))
@@ -159,7 +159,7 @@ enum plex86_refusal plex86_entry_check(const struct plex86_cpu *cpu, const struc
 	if (!(caps->flags & PLEX86_CAP_SEGMENTS) && !flat_segments(cpu))
 		return PLEX86_REFUSE_SEGMENTS;
 	/* Vector instructions that the guest has not enabled would run on the host. */
-	if (strict && !(caps->flags & PLEX86_CAP_XCR0) && cpu->xcr0 != caps->xcr0)
+	if (strict && !(caps->flags & PLEX86_CAP_XCR0) && (caps->xcr0 & ~cpu->xcr0))
 		return PLEX86_REFUSE_XCR0;
 	if (strict && !(caps->flags & PLEX86_CAP_SELECTORS) && !linux_selectors(cpu))
 		return PLEX86_REFUSE_SELECTORS;

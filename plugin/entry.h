@@ -45,6 +45,8 @@ struct plex86_env {
 	bool smm;
 	bool nested;		/* VMX or SVM guest mode */
 	bool inhibited;		/* behind STI, MOV SS; or a debug trap pending */
+	bool user_cet;		/* shadow stack or branch tracking in user mode */
+	bool key_0_denied;	/* PKRU forbids something by protection key 0 */
 };
 
 /*

@@ -97,7 +97,7 @@ void plex86_core_leave_page(struct plex86_core *core, struct plex86_wait *wait)
 }
 
 bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint64_t icount,
-		      struct plex86_wait *wait)
+		      uint64_t ticks_left, struct plex86_wait *wait)
 {
 	struct plex86_shadow *s = core->last;
 
@@ -111,10 +111,21 @@ bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint
 		plex86_core_report(core);
 	}
 	wait->leave_page = false;
+	/* Emulated, a tick is an instruction: all until the event is cheaper than one trip. */
+	if (ticks_left < core->policy.break_even && !always(core)) {
+		core->emulating = PLEX86_BY_POLICY;
+		wait->ticks = ticks_left + 1;
+		return false;
+	}
 	if (plex86_policy_plan(&core->policy, cr3, rip, icount, core->ops && any_space(core, cr3),
 			       &wait->ticks) == PLEX86_PLAN_EMULATE && !always(core)) {
 		core->emulating = PLEX86_BY_POLICY;
 		sample_speed(core, icount);
+		return false;
+	}
+	if (core->pause && !always(core)) {
+		core->pause = false;
+		plex86_core_leave_page(core, wait);
 		return false;
 	}
 	/* Still in the page that stopped the last slice?  Saves the export. */

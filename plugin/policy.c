@@ -10,7 +10,7 @@
  * What a native nanosecond is worth in emulated instructions: only the order of
  * magnitude matters, to tell profit from loss.
  */
-#define NATIVE_INSNS_PER_NS 3
+#define NATIVE_INSNS_PER_NS 4
 
 #define HOT_MAX 32
 
@@ -236,7 +236,5 @@ void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint6
 	p->continuing = end != PLEX86_SLICE_ASYNC;
 	a->resume = end == PLEX86_SLICE_ASYNC;
 	a->resume_rip = rip;
-	/* What a timer ended at once says nothing about the code. */
-	if (end != PLEX86_SLICE_ASYNC || own_ns > cost_ns)
-		book(p, a, (int64_t)earned, (int64_t)((double)cost_ns / p->insn_ns));
+	book(p, a, (int64_t)earned, (int64_t)((double)cost_ns / p->insn_ns));
 }

@@ -79,9 +79,11 @@ struct plex86_shadow {
 	bool lived;			/* had pages mapped when it last ran */
 	bool populated;			/* plex86_shadow_populate() was called */
 	uint64_t used;			/* for LRU */
-	uint64_t trip_ns;		/* what a run takes besides guest code */
-	uint64_t trip_least;		/* of .trip_runs short ones; will be .trip_ns */
-	unsigned int trip_runs;
+	struct plex86_trip {
+		uint64_t ns;		/* what a run takes besides guest code */
+		uint64_t least;		/* of .runs short ones; will be .ns */
+		unsigned int runs;
+	} trip, undefined;		/* that end as most do; by #UD, which can be far dearer */
 	struct plex86_traps traps;
 	uint16_t filter;		/* findings that forbid execution here; only grows
 				 * while there are mappings ... */

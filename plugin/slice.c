@@ -117,6 +117,8 @@ static void set_filter(struct plex86_run *run, bool long_mode)
 				    run->cpu->cr4 & CR4_FSGSBASE, w->strict);
 	if (plex86_descriptors_hidden(w))
 		filter |= PLEX86_FOUND_SELECTOR;
+	if (plex86_beyond(run->cpu, core->caps))
+		filter |= PLEX86_FOUND_XCR0;
 	plex86_shadow_filter(run->space, filter);
 }
 
@@ -168,6 +170,8 @@ static enum plex86_verdict enter(struct plex86_run *run)
 	r = plex86_entry_check(cpu, slice->env, core->caps, core->config.strict);
 	if (r)
 		return plex86_refuse(run, r, NULL);
+	if (!plex86_beyond_idle(plex86_beyond(cpu, core->caps), run->vec, core->caps))
+		return plex86_refuse(run, PLEX86_REFUSE_XCR0, "the upper halves of ZMM registers are in use");
 	if (plex86_paging_from_cr(&paging, cpu->cr0, slice->cr3, cpu->cr4, cpu->efer, slice->pdpte))
 		return plex86_refuse(run, PLEX86_REFUSE_PAGING, NULL);
 	paging.huge1g = core->config.huge1g;
@@ -199,7 +203,7 @@ static enum plex86_verdict go(struct plex86_run *run, struct plex86_exit *exit)
 	struct plex86_slice *slice = run->slice;
 	struct plex86_shadow *s = run->space;
 	uint64_t ticks = slice->ticks_left > slice->ticks ? slice->ticks_left - slice->ticks : 1;
-	uint64_t budget_ns;
+	uint64_t budget_ns, took;
 	int err;
 
 	plex86_cost_of_maps(run);
@@ -209,8 +213,12 @@ static enum plex86_verdict go(struct plex86_run *run, struct plex86_exit *exit)
 	budget_ns = core->verify ? plex86_verify_budget(core->verify, ticks) :
 				   plex86_clock_ns(&core->clock, ticks);
 	memset(exit, 0, sizeof(*exit));
+	plex86_beyond_hold(&core->beyond, run->cpu, run->vec, core->caps);
+	took = plex86_now_ns();
 	err = core->ops->run(s->engine, run->cpu, run->vec,
 			     slice->vec_same ? PLEX86_RUN_VEC_SAME : 0, budget_ns, exit);
+	took = plex86_now_ns() - took;
+	plex86_beyond_return(&core->beyond, run->cpu, run->vec);
 	if (err)
 		return fail(run, err);
 	core->stats.exits[exit->reason & 7]++;
@@ -225,7 +233,7 @@ static enum plex86_verdict go(struct plex86_run *run, struct plex86_exit *exit)
 	core->last = s;
 	s->lived = s->mapped;
 	slice->vec_same = true;
-	plex86_cost_of_run(run, exit, budget_ns);
+	plex86_cost_of_run(run, exit, budget_ns, took);
 	return GO_ON;
 }
 
@@ -289,6 +297,8 @@ static enum plex86_verdict run_slice(struct plex86_run *run)
 		case PLEX86_EXIT_TRAP:
 			/* A trap, not a fault: RIP is behind the instruction already. */
 			run->slice->single_step = exit.vector == 1;
+			/* An instruction that the host lacks: its kind comes in packs. */
+			run->core->pause = exit.vector == 6;
 			verdict = end(run, PLEX86_SLICE_STEP);
 			break;
 		case PLEX86_EXIT_LOST:

@@ -16,7 +16,8 @@ struct plex86_run {
 	struct plex86_shadow *space;
 	unsigned int mapped;	/* page faults that were only about mapping, so far */
 	uint64_t own_ns;	/* the guest's own time, warm */
-	uint64_t cost_ns;	/* what all runs together took of the host besides */
+	uint64_t cost_ns;	/* what all runs together took of the host besides ... */
+	uint64_t maps_ns;	/* ... of which the present one's mapping */
 };
 
 /* ---- slice_cost.c ---- */
@@ -28,7 +29,8 @@ struct plex86_run {
 void plex86_cost_of_maps(struct plex86_run *run);
 
 /* The engine was asked to run for @budget_ns: charges the guest for what ran. */
-void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, uint64_t budget_ns);
+void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, uint64_t budget_ns,
+			uint64_t took);
 
 /* ---- refuse.c ---- */
 

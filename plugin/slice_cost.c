@@ -11,6 +11,15 @@
 /* Short runs after which the least of them counts. */
 #define TRIP_WINDOW 64
 
+/*
+ * What #UD costs varies by more than code between two of them takes (in a virtual
+ * machine an outer hypervisor looks at each first: 25 to 70 us were seen).
+ */
+#define UNDEFINED_DOUBT 4
+
+/* The most that a trip is believed to cost, in usual ones. */
+#define TRIP_MAX 4
+
 /* How much dearer a trip to this space is than to one without traps. */
 static uint64_t extra_ns(const struct plex86_caps *caps, const struct plex86_shadow *s)
 {
@@ -22,36 +31,57 @@ void plex86_cost_of_maps(struct plex86_run *run)
 {
 	const struct plex86_caps *caps = run->core->caps;
 
+	run->maps_ns = 0;
 	if (run->space->nops)
-		run->cost_ns += caps->round_trip_ns + run->space->nops * caps->map_page_ns;
+		run->maps_ns = caps->round_trip_ns + run->space->nops * caps->map_page_ns;
+	run->cost_ns += run->maps_ns;
 }
 
 /*
  * What of a run's time is the engine's own, in this space: the least of the last
  * short runs, so that neither a cold cache nor code that really ran counts.
  */
-static void learn_trip(const struct plex86_caps *caps, struct plex86_shadow *s, uint64_t ran_ns)
+static void learn_trip(struct plex86_trip *t, uint64_t usual_ns, uint64_t ran_ns)
 {
-	if (ran_ns > 4 * (caps->trip_ran_ns + extra_ns(caps, s)))
+	if (ran_ns > 4 * usual_ns)
 		return;
-	if (!s->trip_runs || ran_ns < s->trip_least)
-		s->trip_least = ran_ns;
-	if (ran_ns < s->trip_ns || ++s->trip_runs == TRIP_WINDOW) {
-		s->trip_ns = s->trip_least;
-		s->trip_runs = 0;
+	if (!t->runs || ran_ns < t->least)
+		t->least = ran_ns;
+	if (ran_ns < t->ns || ++t->runs == TRIP_WINDOW) {
+		t->ns = t->least;
+		t->runs = 0;
 	}
 }
 
-void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, uint64_t budget_ns)
+/*
+ * What a trip of @took ns has cost beside @other, the guest's own and mapping: what was measured when the
+ * engine opened, or more.  Processes that wake on another core, a timer that fires in
+ * vain; but not what the host did with the core meanwhile.
+ */
+static uint64_t overhead(const struct plex86_caps *caps, uint64_t usual, uint64_t took, uint64_t other)
+{
+	uint64_t more = took > other ? took - other : 0;
+
+	if (more > TRIP_MAX * caps->round_trip_ns)
+		more = TRIP_MAX * caps->round_trip_ns;
+	return more > usual ? more : usual;
+}
+
+void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, uint64_t budget_ns,
+			uint64_t took)
 {
 	struct plex86_core *core = run->core;
 	struct plex86_shadow *s = run->space;
-	uint64_t total, own;
+	struct plex86_trip *t = exit->reason == PLEX86_EXIT_TRAP && exit->vector == 6 ? &s->undefined :
+				&s->trip;
+	uint64_t total, trip_ns, own;
 
-	learn_trip(core->caps, s, exit->ran_ns);
-	own = exit->ran_ns > s->trip_ns ? exit->ran_ns - s->trip_ns : 0;
+	learn_trip(t, core->caps->trip_ran_ns + extra_ns(core->caps, s), exit->ran_ns);
+	trip_ns = t == &s->undefined ? UNDEFINED_DOUBT * t->ns : t->ns;
+	own = exit->ran_ns > trip_ns ? exit->ran_ns - trip_ns : 0;
 	run->own_ns += own > COLD_NS ? own - COLD_NS : 0;
-	run->cost_ns += core->caps->round_trip_ns + extra_ns(core->caps, s) + PLEX86_SLICE_NS;
+	run->cost_ns += overhead(core->caps, core->caps->round_trip_ns + extra_ns(core->caps, s), took,
+				 own + run->maps_ns) + PLEX86_SLICE_NS;
 	/* A deadline that has passed has passed, or it would never be reached. */
 	if (exit->reason == PLEX86_EXIT_DEADLINE && own < budget_ns)
 		own = budget_ns;

@@ -59,7 +59,8 @@ void plex86_world_fini(struct plex86_world *w)
 
 static bool same_key(const struct plex86_paging *a, const struct plex86_paging *b)
 {
-	return a->root == b->root && a->mode == b->mode && a->pse == b->pse && a->nxe == b->nxe;
+	return a->root == b->root && a->mode == b->mode && a->pse == b->pse && a->nxe == b->nxe &&
+	       a->pke == b->pke;
 }
 
 struct plex86_shadow *plex86_space_find(struct plex86_world *w, const struct plex86_paging *paging)
@@ -126,7 +127,7 @@ struct plex86_shadow *plex86_space_make(struct plex86_world *w, const struct ple
 	s->paging = *paging;
 	s->root = s->dirty = PLEX86_NONE;
 	s->used = ++w->clock;
-	s->trip_ns = w->caps->trip_ran_ns;
+	s->trip.ns = s->undefined.ns = w->caps->trip_ran_ns;
 	w->spaces[w->nspaces++] = s;
 	w->stats.spaces_created++;
 	return s;

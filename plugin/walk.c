@@ -8,6 +8,7 @@
 #define CR4_PSE		(UINT64_C(1) << 4)
 #define CR4_PAE		(UINT64_C(1) << 5)
 #define CR4_LA57	(UINT64_C(1) << 12)
+#define CR4_PKE		(UINT64_C(1) << 22)
 #define EFER_LMA	(UINT64_C(1) << 10)
 #define EFER_NXE	(UINT64_C(1) << 11)
 
@@ -23,6 +24,7 @@ int plex86_paging_from_cr(struct plex86_paging *p, uint64_t cr0, uint64_t cr3, u
 			return -ENOTSUP;
 		p->mode = PLEX86_PAGING_LONG;
 		p->root = cr3 & PLEX86_PTE_ADDR;
+		p->pke = cr4 & CR4_PKE;
 	} else if (cr4 & CR4_PAE) {
 		p->mode = PLEX86_PAGING_PAE;
 		p->root = cr3 & UINT64_C(0xffffffe0);
@@ -130,6 +132,8 @@ bool plex86_entry_usable(const struct plex86_paging *p, unsigned int level, uint
 
 	if (pae_pdpte(p, level))
 		need = PLEX86_PTE_P;
+	if (p->pke && plex86_entry_is_leaf(p, level, e) && (e & PLEX86_PTE_KEY))
+		return false;
 	return (e & need) == need && !(e & reserved_bits(p, level, e));
 }
 

@@ -29,6 +29,7 @@ struct plex86_paging {
 	uint64_t pdpte[4];	/* PAE: as the CPU has them cached since MOV CR3 */
 	bool pse;		/* CR4.PSE: 4 MiB pages with 32-bit paging */
 	bool nxe;		/* EFER.NXE */
+	bool pke;		/* CR4.PKE: pages with a protection key but 0 are not for us */
 	bool huge1g;		/* the CPU model has 1 GiB pages */
 	unsigned int phys_bits;	/* MAXPHYADDR of the CPU model */
 };
@@ -44,6 +45,7 @@ int plex86_paging_from_cr(struct plex86_paging *p, uint64_t cr0, uint64_t cr3, u
 #define PLEX86_PTE_D	(UINT64_C(1) << 6)
 #define PLEX86_PTE_PS	(UINT64_C(1) << 7)
 #define PLEX86_PTE_NX	(UINT64_C(1) << 63)
+#define PLEX86_PTE_KEY	(UINT64_C(15) << 59)
 #define PLEX86_PTE_ADDR	UINT64_C(0x000ffffffffff000)
 
 /* Levels: 1 = page table, 2 = page directory, 3 = PDPT, 4 = PML4. */
@@ -66,7 +68,7 @@ uint64_t plex86_entry_read(const struct plex86_ram *ram, const struct plex86_pag
 /* True if the present entry @e of @level maps a page (and not a table). */
 bool plex86_entry_is_leaf(const struct plex86_paging *p, unsigned int level, uint64_t e);
 
-/* True if user code may use the entry at all: present, user, A set, nothing reserved. */
+/* True if user code may use the entry at all: present, user, A set, key 0, nothing reserved. */
 bool plex86_entry_usable(const struct plex86_paging *p, unsigned int level, uint64_t e);
 
 /* The frame that leaf @e of @level maps at offset @la within it. */

@@ -365,6 +365,10 @@ static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec
 		complain("run() with another state");
 	if (!budget_ns)
 		complain("run() without a budget");
+	if ((cpu->xcr0 | vec->valid) & ~engine.caps.xcr0)
+		complain("run() with registers that the engine does not have");
+	if (cpu->cr4 & (1u << 22 | 1u << 23))
+		complain("run() with CR4.PKE or CET");
 	if (!vm.unchecked)
 		check_space(s);
 	vm.last = s;

@@ -92,15 +92,18 @@ static void refusals(void)
 	REFUSED(M64, ALL_CAPS, in.cpu.cr0 |= 8, PLEX86_REFUSE_FPU_OFF);
 	REFUSED(M64, ALL_CAPS, in.cpu.cr0 &= ~0x20ull, PLEX86_REFUSE_FPU_OFF);
 	REFUSED(M64, ALL_CAPS, in.cpu.cr4 &= ~0x200ull, PLEX86_REFUSE_SSE_OFF);
-	REFUSED(M64, ALL_CAPS, in.cpu.xcr0 |= PLEX86_X_AVX512, PLEX86_REFUSE_XCR0);
+	REFUSED(M64, ALL_CAPS, in.cpu.xcr0 |= 3u << 3, PLEX86_REFUSE_XCR0);		/* MPX */
+	REFUSED(M64, ALL_CAPS, in.cpu.xcr0 |= 3u << 17, PLEX86_REFUSE_XCR0);	/* AMX */
 	REFUSED(M64, ALL_CAPS & ~PLEX86_CAP_SYSCALL_EXACT, in.cpu.efer &= ~1ull,
 		PLEX86_REFUSE_SYSCALL_OFF);
 	REFUSED(M64, ALL_CAPS, (in.cpu.cr0 &= ~(1ull << 18), in.cpu.rflags |= 1u << 18),
 		PLEX86_REFUSE_ALIGNMENT);
 	REFUSED(M64, ALL_CAPS, in.cpu.rflags |= 1u << 14, PLEX86_REFUSE_FEATURE);
-	REFUSED(M64, ALL_CAPS, in.cpu.cr4 |= 1u << 23, PLEX86_REFUSE_FEATURE);
+	REFUSED(M64, ALL_CAPS, (in.cpu.cr4 |= 1u << 23, in.env.user_cet = true),
+		PLEX86_REFUSE_FEATURE);
 	REFUSED(M64, ALL_CAPS, in.cpu.cr4 |= 1u << 25, PLEX86_REFUSE_FEATURE);
-	REFUSED(M64, ALL_CAPS & ~PLEX86_CAP_PKRU, in.cpu.cr4 |= 1u << 22, PLEX86_REFUSE_FEATURE);
+	REFUSED(M64, ALL_CAPS & ~PLEX86_CAP_PKRU,
+		(in.cpu.cr4 |= 1u << 22, in.env.key_0_denied = true), PLEX86_REFUSE_FEATURE);
 	REFUSED(COMPAT, ALL_CAPS, in.caps.flags &= ~PLEX86_CAP_COMPAT, PLEX86_REFUSE_COMPAT);
 	REFUSED(M32, ALL_CAPS, in.caps.flags &= ~PLEX86_CAP_COMPAT, PLEX86_REFUSE_COMPAT);
 }
@@ -160,6 +163,10 @@ static void accepted(void)
 	ACCEPTED(M64, ALL_CAPS, in.cpu.dr7 |= 0xff);
 	ACCEPTED(M64, 0, in.cpu.dr7 |= 0x2700);		/* no breakpoint enabled */
 	ACCEPTED(M64, ALL_CAPS, in.cpu.cr4 |= 1u << 22);
+	ACCEPTED(M64, ALL_CAPS & ~PLEX86_CAP_PKRU, in.cpu.cr4 |= 1u << 22);
+	ACCEPTED(M64, 0, in.cpu.cr4 |= 1u << 23);	/* CET, for the kernel alone */
+	ACCEPTED(M64, 0, in.cpu.xcr0 |= PLEX86_X_AVX512 | PLEX86_X_PKRU);
+	ACCEPTED(M64, 0, (in.strict = true, in.cpu.xcr0 |= PLEX86_X_AVX512));
 	ACCEPTED(M64, ALL_CAPS, in.cpu.efer &= ~1ull);
 	ACCEPTED(M32, PLEX86_CAP_COMPAT, in.cpu.efer = 0);
 	ACCEPTED(M64, 0, in.cpu.rflags |= 1u << 18);	/* AC, as CR0.AM says */

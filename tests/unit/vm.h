@@ -236,6 +236,7 @@ struct vm {
 	struct tables *tables;		/* CR3 */
 	struct plex86_cpu cpu;
 	struct plex86_vec vec;
+	uint64_t more_xcr0, more_cr4;	/* than the engine can load */
 	struct plex86_env env;
 	const struct act *act;
 	uint64_t nacts;
