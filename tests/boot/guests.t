@@ -18,6 +18,16 @@ host_agrees() {		# host_agrees GUEST NAME
 	grep -x "= $2 $want" "$BUILD/boots/$1.results"
 }
 
+# A processor with registers that this host may not have: the guest of the last boot.
+said() { cut -f2- "$1/said" | grep -e '^= ' -e '^@ stop '; }
+other_processor() {	# other_processor MODEL
+	local dir=$BUILD/boots/$1
+	MODEL=$1 "$top_srcdir/tools/guest/run" -b "$BOCHS" -p enabled=0 "$BUILD/boots/amd64.iso" "$dir-plain" &&
+		MODEL=$1 "$top_srcdir/tools/guest/run" -b "$BOCHS" -p "enabled=1, stats=$dir.json" \
+			"$BUILD/boots/amd64.iso" "$dir" || return
+	diff <(said "$dir-plain") <(said "$dir") && grep -q '"native_slices":[1-9]' "$dir.json"
+}
+
 for guest in amd64 i386; do
 	if ! why=$("$top_srcdir/tools/guest/fetch" "$guest" 2>&1); then
 		tap_skip "$guest boots" "its packages can't be fetched: $(tail -n 1 <<<"$why")"
@@ -38,5 +48,9 @@ for guest in amd64 i386; do
 		fi
 	done
 done
+if [ -r "$BUILD/boots/amd64.iso" ]; then
+	tap "amd64 with AVX-512: the same with acceleration as without, and natively" \
+		other_processor corei7_skylake_x
+fi
 
 tap_done

@@ -105,7 +105,8 @@ struct fuzz_record {
 #define FUZZ_XS_YMM	576
 #define FUZZ_XS_HEADER	512
 #define FUZZ_XS_OPMASK	1088
-#define FUZZ_XS_ZMM	1152		/* both of the above, one after the other */
+#define FUZZ_XS_ZMM	1152		/* both of the above, one after the other ... */
+#define FUZZ_XS_HI16	1664		/* ... where the second begins */
 #define FUZZ_XS_END	2688
 
 _Static_assert(sizeof(struct fuzz_head) == 64, "fuzz_head");
