@@ -70,3 +70,17 @@ bool compare(const struct fuzz_record *a, const struct fuzz_record *b, bool avx5
 		compare_avx512((const uint8_t *)a, (const uint8_t *)b, d);
 	return !memcmp(d, &none, sizeof(none));
 }
+
+bool agree_on(const struct diff *left, const struct fuzz_record *a, const struct fuzz_record *b,
+	      bool avx512)
+{
+	struct diff d;
+
+	compare(a, b, avx512, &d);
+	return !d.outcome && !(left->error && d.error) && !(left->cr2 && d.cr2) &&
+	       !(left->dr6 && d.dr6) && !(left->memory && d.memory) &&
+	       !(left->selectors && d.selectors) && !(left->bases && d.bases) &&
+	       !(left->flags & d.flags) && !(left->gpr & d.gpr) && !(left->fcw & d.fcw) &&
+	       !(left->fsw & d.fsw) && !(left->ftw & d.ftw) && !(left->mxcsr & d.mxcsr) &&
+	       !(left->st & d.st) && !(left->vec & d.vec) && !(left->opmask & d.opmask);
+}

@@ -90,6 +90,9 @@ struct diff {
 	uint32_t vec, opmask;	/* registers XMM/YMM/ZMM 0-31, 0-7 */
 };
 bool compare(const struct fuzz_record *a, const struct fuzz_record *b, bool avx512, struct diff *d);
+/* Both ended alike, and are the same wherever @left says that something differs. */
+bool agree_on(const struct diff *left, const struct fuzz_record *a, const struct fuzz_record *b,
+	      bool avx512);
 
 /* ---- narrowing (narrow.c) ---- */
 uint32_t narrow(const struct case_file *f, const struct case_file *g, const struct kind *k,
@@ -98,6 +101,8 @@ struct narrowed {
 	const struct fuzz_case *origin;		/* whole */
 	const struct fuzz_case *c;		/* up to the instruction that differs */
 	const struct fuzz_record *a, *b;
+	const struct fuzz_record *third;	/* of another executor; NULL: there is none */
+	uint32_t record;			/* their number in the file that a, b are from */
 	const struct fuzz_record *before;	/* it, the same for both; NULL: c's own registers */
 	struct diff diff;
 	bool decoded;
@@ -107,9 +112,13 @@ struct narrowed {
 	bool vanished;				/* no difference when run again; a, b are of the first run */
 };
 typedef void (*narrowed_fn)(const struct narrowed *n, void *arg);
-/* @f, @g: two runs of the cases; @p, @q: two runs of what narrow() made of them. */
-void narrowed_each(const struct case_file *f, const struct case_file *g, const struct case_file *p,
-		   const struct case_file *q, const struct kind *k, narrowed_fn fn, void *arg);
+/* Runs of the same cases by both, and by a third executor if there is one. */
+struct runs {
+	const struct case_file *a, *b, *third;
+};
+/* @prefixes: runs of what narrow() made of the cases. */
+void narrowed_each(const struct runs *cases, const struct runs *prefixes, const struct kind *k,
+		   narrowed_fn fn, void *arg);
 /* Takes the next instruction of a case for the one to blame; false after the last. */
 bool narrowed_next(struct narrowed *n, const struct kind *k);
 
@@ -124,6 +133,9 @@ bool narrowed_straight(const struct narrowed *n, const struct kind *k);
 
 /* The entry that explains all of it, or NULL. */
 const char *table_explains(const struct table *t, const struct narrowed *n, const struct kind *k);
+/* What its entries leave of the difference; returns the first that covers something, or NULL. */
+const char *table_leaves(const struct table *t, const struct narrowed *n, const struct kind *k,
+			 struct diff *left);
 
 /* ---- showing (show.c) ---- */
 void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t seed);

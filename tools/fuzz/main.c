@@ -13,6 +13,8 @@ static const char usage_text[] =
 "       fuzzer [options] compare A B OUT     two runs of the same cases; what differs, by\n"
 "                                            prefixes, goes to OUT; prints how many do\n"
 "       fuzzer [options] explain A B P Q     and two runs of what compare made\n"
+"       fuzzer [options] explain A B P Q C R the same, and a third executor's runs of both:\n"
+"                                            what it says as B does is not B's own doing\n"
 "       fuzzer [options] spoil FILE N BIT    changes the N-th record, for tests\n"
 "  -k KIND   code64, compat, code32\n"
 "  -r        random bytes instead of instructions\n"
@@ -83,6 +85,16 @@ static void must_be_complete(const struct case_file *f, const char *path)
 		}
 }
 
+static void must_be_the_same(const struct case_file *f, const char *a, const struct case_file *g,
+			     const char *b)
+{
+	if (f->head.cases == g->head.cases &&
+	    !memcmp(f->cases, g->cases, f->head.cases * sizeof(*f->cases)))
+		return;
+	fprintf(stderr, "fuzzer: %s and %s are not of the same cases\n", a, b);
+	exit(2);
+}
+
 static int do_compare(const char *a, const char *b, const char *out)
 {
 	struct case_file f, g, o;
@@ -92,11 +104,7 @@ static int do_compare(const char *a, const char *b, const char *out)
 	must_read(&g, b);
 	must_be_complete(&f, a);
 	must_be_complete(&g, b);
-	if (f.head.cases != g.head.cases ||
-	    memcmp(f.cases, g.cases, f.head.cases * sizeof(*f.cases))) {
-		fprintf(stderr, "fuzzer: %s and %s are not of the same cases\n", a, b);
-		return 2;
-	}
+	must_be_the_same(&f, a, &g, b);
 	n = narrow(&f, &g, &maker.kind, &o);
 	printf("%u\n", n);
 	return file_write(&o, out) ? 0 : 2;
@@ -181,6 +189,24 @@ static bool reserved_encoding(const struct narrowed *n)
 	return byte == 0xc4 || byte == 0xc5;
 }
 
+/* What the table leaves of it is the same in the third record: by instruction set. */
+static const char *third_agrees(const struct table *table, const struct narrowed *n)
+{
+	static char why[64];
+	struct diff left;
+
+	if (!n->third)
+		return NULL;
+	table_leaves(table, n, &maker.kind, &left);
+	if (n->vanished)		/* its instruction is not known */
+		left = n->diff;
+	if (!agree_on(&left, n->b, n->third, maker.kind.avx512))
+		return NULL;
+	snprintf(why, sizeof(why), "host: the third executor says the same: %s",
+		 n->decoded ? ZydisISASetGetString(n->insn.meta.isa_set) : "undecodable");
+	return why;
+}
+
 static void judge(const struct narrowed *n, void *arg)
 {
 	static const struct table *table;
@@ -190,6 +216,8 @@ static void judge(const struct narrowed *n, void *arg)
 	if (!table)
 		table = table_read(table_path);
 	why = n->vanished ? any_of_all(table, n) : table_explains(table, n, &maker.kind);
+	if (!why)
+		why = third_agrees(table, n);
 	if (!why)
 		why = one_stopped(table, n);
 	if (!why)
@@ -215,16 +243,20 @@ static void judge(const struct narrowed *n, void *arg)
 }
 
 /* Two lines of code for scripts: what was explained and by what; the sum at the end. */
-static int do_explain(char **path)
+static int do_explain(char **path, int n)
 {
 	static struct tally t;
-	struct case_file f[4];
+	struct case_file f[6];
+	struct runs cases = { &f[0], &f[1], n > 4 ? &f[4] : NULL };
+	struct runs prefixes = { &f[2], &f[3], n > 4 ? &f[5] : NULL };
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < n; i++) {
 		must_read(&f[i], path[i]);
 		must_be_complete(&f[i], path[i]);
+		if (i >= 4)
+			must_be_the_same(&f[i], path[i], &f[2 * (i - 4)], path[2 * (i - 4)]);
 	}
-	narrowed_each(&f[0], &f[1], &f[2], &f[3], &maker.kind, judge, &t);
+	narrowed_each(&cases, &prefixes, &maker.kind, judge, &t);
 	printf("sum: %u %u\n", t.differing, t.explained);
 	return 0;
 }
@@ -272,8 +304,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[0], "compare") && argc == 4)
 		return do_compare(argv[1], argv[2], argv[3]);
-	if (!strcmp(argv[0], "explain") && argc == 5)
-		return do_explain(argv + 1);
+	if (!strcmp(argv[0], "explain") && (argc == 5 || argc == 7))
+		return do_explain(argv + 1, argc - 1);
 	if (!strcmp(argv[0], "spoil") && argc == 4)
 		return do_spoil(argv[1], number(argv[2]), number(argv[3]));
 	usage();

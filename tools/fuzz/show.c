@@ -136,13 +136,28 @@ static void registers(FILE *to, const struct narrowed *n)
 	}
 }
 
+/* Where the third executor did not do as the second. */
+static void third(FILE *to, const struct narrowed *n, const struct kind *k)
+{
+	const struct fuzz_record *r = n->third;
+	struct narrowed m = *n;
+
+	compare(n->b, r, k->avx512, &m.diff);
+	m.a = n->b;
+	m.b = r;
+	fprintf(to, "   third: vector %x error %x at %llx flags %llx, and differs from native in",
+		r->vector, r->error, (unsigned long long)r->ip, (unsigned long long)r->rflags);
+	fields_print(to, &m);
+	fprintf(to, "\n");
+}
+
 void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t seed)
 {
 	const struct fuzz_record *a = n->a, *b = n->b;
 
-	fprintf(to, "case %u of seed %llu, %s%s, state %u%s\n", n->origin->id,
+	fprintf(to, "case %u of seed %llu, %s%s, state %u, record %u%s\n", n->origin->id,
 		(unsigned long long)seed, k->code32 ? k->kernel64 ? "compat" : "code32" : "code64",
-		k->bytes ? ", random bytes" : "", n->c->state,
+		k->bytes ? ", random bytes" : "", n->c->state, n->record,
 		n->vanished ? ": does not differ when it is run again" : "");
 	code(to, n, k);
 	fprintf(to, "   %s differs in",
@@ -155,6 +170,8 @@ void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t see
 		fprintf(to, "   native: vector %x error %x at %llx cr2=%llx dr6=%x\n", b->vector, b->error,
 			(unsigned long long)b->ip, (unsigned long long)b->cr2, b->dr6);
 	}
+	if (n->third && !agree_on(&n->diff, n->b, n->third, k->avx512))
+		third(to, n, k);
 	registers(to, n);
 	vectors(to, n);
 	if (n->diff.memory) {
