@@ -4,7 +4,7 @@
 #
 #   bochs_need		says what is missing here, and returns 1
 #   bochs_root DIR	fill DIR: Bochs, its plugins, libraries and BIOS, plex86.ko
-#   bochs_rc MODEL GEOMETRY	print a bochsrc for the test kernel: /floppy, /disk, /log
+#   bochs_rc MODEL IPS GEOMETRY	print a bochsrc for the test kernel: /floppy, /disk, /log
 #   bochs_params FILE N...	write parameters into a test kernel's boot sector
 #   bochs_init		print the first lines of its init: the module is loaded
 #   bochs_pack DIR FILE	make an initramfs of it
@@ -58,13 +58,13 @@ bochs_root() {
 bochs_rc() {
 	cat <<END
 megs: 64
-cpu: model=$1, count=1, ips=50000000, reset_on_triple_fault=0
+cpu: model=$1, count=1, ips=$2, reset_on_triple_fault=0
 romimage: file=/bios
 vgaromimage: file=/vgabios
 display_library: nogui
 floppya: 1_44=/floppy, status=inserted
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
-ata0-master: type=disk, path=/disk, mode=flat, $2
+ata0-master: type=disk, path=/disk, mode=flat, $3
 boot: floppy
 clock: sync=none, time0=946681200
 log: /log

@@ -73,6 +73,7 @@ struct case_file {
 void file_begin(const struct maker *m, struct case_file *f, uint32_t block, uint32_t cases);
 /* The same memory and states for other cases. */
 void file_like(const struct case_file *f, struct case_file *out, uint32_t cases);
+void file_own_states(const struct case_file *f, struct case_file *out, uint32_t cases);
 bool file_write(const struct case_file *f, const char *path);
 bool file_read(struct case_file *f, const char *path);
 const struct fuzz_record *file_record(const struct case_file *f, uint32_t n);
@@ -101,7 +102,7 @@ struct narrowed {
 	const struct fuzz_case *origin;		/* whole */
 	const struct fuzz_case *c;		/* up to the instruction that differs */
 	const struct fuzz_record *a, *b;
-	const struct fuzz_record *third;	/* of another executor; NULL: there is none */
+	const struct fuzz_record *third;	/* of another executor, of insn only; or NULL */
 	uint32_t record;			/* their number in the file that a, b are from */
 	const struct fuzz_record *before;	/* it, the same for both; NULL: c's own registers */
 	struct diff diff;
@@ -112,13 +113,16 @@ struct narrowed {
 	bool vanished;				/* no difference when run again; a, b are of the first run */
 };
 typedef void (*narrowed_fn)(const struct narrowed *n, void *arg);
-/* Runs of the same cases by both, and by a third executor if there is one. */
+/* Two runs of the same cases. */
 struct runs {
-	const struct case_file *a, *b, *third;
+	const struct case_file *a, *b;
 };
-/* @prefixes: runs of what narrow() made of the cases. */
-void narrowed_each(const struct runs *cases, const struct runs *prefixes, const struct kind *k,
-		   narrowed_fn fn, void *arg);
+/*
+ * @prefixes: runs of what narrow() made of the cases.  @third: a third executor's run of
+ * what isolate() made of both, and what resume() made of that; or NULL.
+ */
+void narrowed_each(const struct runs *cases, const struct runs *prefixes,
+		   const struct runs *third, const struct kind *k, narrowed_fn fn, void *arg);
 /* Takes the next instruction of a case for the one to blame; false after the last. */
 bool narrowed_next(struct narrowed *n, const struct kind *k);
 
@@ -136,6 +140,17 @@ const char *table_explains(const struct table *t, const struct narrowed *n, cons
 /* What its entries leave of the difference; returns the first that covers something, or NULL. */
 const char *table_leaves(const struct table *t, const struct narrowed *n, const struct kind *k,
 			 struct diff *left);
+
+/* Puts cases in an order in which each batch has rising slots. */
+void put_in_batches(struct fuzz_case *c, uint32_t n);
+
+/* ---- parts of cases (part.c) ---- */
+/* Of each case that differs, the instruction to blame, from the state that it began with. */
+void isolate(const struct runs *cases, const struct runs *prefixes, const struct kind *k,
+	     struct case_file *out);
+/* What is left to do where the cases of @f have ended: by a fault, whose IP is before. */
+void resume(const struct case_file *f, struct case_file *out);
+bool ended_by_fault(const struct fuzz_record *r);
 
 /* ---- showing (show.c) ---- */
 void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t seed);

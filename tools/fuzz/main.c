@@ -13,8 +13,9 @@ static const char usage_text[] =
 "       fuzzer [options] compare A B OUT     two runs of the same cases; what differs, by\n"
 "                                            prefixes, goes to OUT; prints how many do\n"
 "       fuzzer [options] explain A B P Q     and two runs of what compare made\n"
-"       fuzzer [options] explain A B P Q C R the same, and a third executor's runs of both:\n"
-"                                            what it says as B does is not B's own doing\n"
+"       fuzzer [options] isolate A B P Q OUT for a third executor: what is to blame\n"
+"       fuzzer resume R OUT                  what is left to do after its run of that\n"
+"       fuzzer [options] explain A B P Q R S what these say as B does is not B's own doing\n"
 "       fuzzer [options] spoil FILE N BIT    changes the N-th record, for tests\n"
 "  -k KIND   code64, compat, code32\n"
 "  -r        random bytes instead of instructions\n"
@@ -85,16 +86,6 @@ static void must_be_complete(const struct case_file *f, const char *path)
 		}
 }
 
-static void must_be_the_same(const struct case_file *f, const char *a, const struct case_file *g,
-			     const char *b)
-{
-	if (f->head.cases == g->head.cases &&
-	    !memcmp(f->cases, g->cases, f->head.cases * sizeof(*f->cases)))
-		return;
-	fprintf(stderr, "fuzzer: %s and %s are not of the same cases\n", a, b);
-	exit(2);
-}
-
 static int do_compare(const char *a, const char *b, const char *out)
 {
 	struct case_file f, g, o;
@@ -104,7 +95,11 @@ static int do_compare(const char *a, const char *b, const char *out)
 	must_read(&g, b);
 	must_be_complete(&f, a);
 	must_be_complete(&g, b);
-	must_be_the_same(&f, a, &g, b);
+	if (f.head.cases != g.head.cases ||
+	    memcmp(f.cases, g.cases, f.head.cases * sizeof(*f.cases))) {
+		fprintf(stderr, "fuzzer: %s and %s are not of the same cases\n", a, b);
+		return 2;
+	}
 	n = narrow(&f, &g, &maker.kind, &o);
 	printf("%u\n", n);
 	return file_write(&o, out) ? 0 : 2;
@@ -242,23 +237,57 @@ static void judge(const struct narrowed *n, void *arg)
 		show(stdout, n, &maker.kind, maker.seed);
 }
 
+struct four {
+	struct case_file f[4];
+	struct runs cases, prefixes;
+};
+
+static void read_four(struct four *r, char **path)
+{
+	for (int i = 0; i < 4; i++) {
+		must_read(&r->f[i], path[i]);
+		must_be_complete(&r->f[i], path[i]);
+	}
+	r->cases = (struct runs){ &r->f[0], &r->f[1] };
+	r->prefixes = (struct runs){ &r->f[2], &r->f[3] };
+}
+
 /* Two lines of code for scripts: what was explained and by what; the sum at the end. */
-static int do_explain(char **path, int n)
+static int do_explain(char **path, bool with_third)
 {
 	static struct tally t;
-	struct case_file f[6];
-	struct runs cases = { &f[0], &f[1], n > 4 ? &f[4] : NULL };
-	struct runs prefixes = { &f[2], &f[3], n > 4 ? &f[5] : NULL };
+	struct case_file f[2];
+	struct runs third = { &f[0], &f[1] };
+	struct four r;
 
-	for (int i = 0; i < n; i++) {
-		must_read(&f[i], path[i]);
-		must_be_complete(&f[i], path[i]);
-		if (i >= 4)
-			must_be_the_same(&f[i], path[i], &f[2 * (i - 4)], path[2 * (i - 4)]);
+	read_four(&r, path);
+	for (int i = 0; with_third && i < 2; i++) {
+		must_read(&f[i], path[4 + i]);
+		must_be_complete(&f[i], path[4 + i]);
 	}
-	narrowed_each(&cases, &prefixes, &maker.kind, judge, &t);
+	narrowed_each(&r.cases, &r.prefixes, with_third ? &third : NULL, &maker.kind, judge, &t);
 	printf("sum: %u %u\n", t.differing, t.explained);
 	return 0;
+}
+
+static int do_isolate(char **path, const char *out)
+{
+	struct case_file o;
+	struct four r;
+
+	read_four(&r, path);
+	isolate(&r.cases, &r.prefixes, &maker.kind, &o);
+	return file_write(&o, out) ? 0 : 2;
+}
+
+static int do_resume(const char *path, const char *out)
+{
+	struct case_file f, o;
+
+	must_read(&f, path);
+	must_be_complete(&f, path);
+	resume(&f, &o);
+	return file_write(&o, out) ? 0 : 2;
 }
 
 static int do_spoil(const char *path, uint32_t n, uint32_t bit)
@@ -304,8 +333,12 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[0], "compare") && argc == 4)
 		return do_compare(argv[1], argv[2], argv[3]);
+	if (!strcmp(argv[0], "isolate") && argc == 6)
+		return do_isolate(argv + 1, argv[5]);
+	if (!strcmp(argv[0], "resume") && argc == 3)
+		return do_resume(argv[1], argv[2]);
 	if (!strcmp(argv[0], "explain") && (argc == 5 || argc == 7))
-		return do_explain(argv + 1, argc - 1);
+		return do_explain(argv + 1, argc == 7);
 	if (!strcmp(argv[0], "spoil") && argc == 4)
 		return do_spoil(argv[1], number(argv[2]), number(argv[3]));
 	usage();

@@ -87,7 +87,7 @@ static int by_batch(const void *x, const void *y)
 	return (int)a->slot - (int)b->slot;
 }
 
-static void put_in_batches(struct fuzz_case *c, uint32_t n)
+void put_in_batches(struct fuzz_case *c, uint32_t n)
 {
 	uint32_t in_slot[FUZZ_SLOTS] = { 0 };
 
@@ -166,7 +166,6 @@ static void records_at(const struct runs *r, uint32_t i, struct narrowed *out)
 	out->record = i;
 	out->a = file_record(r->a, i);
 	out->b = file_record(r->b, i);
-	out->third = r->third ? file_record(r->third, i) : NULL;
 }
 
 /* One case with all its prefixes, places[0..n). */
@@ -233,8 +232,17 @@ bool narrowed_at(struct narrowed *n, const struct kind *k, uint32_t at)
 	return n->decoded;
 }
 
-void narrowed_each(const struct runs *cases, const struct runs *prefixes, const struct kind *k,
-		   narrowed_fn fn, void *arg)
+static const struct fuzz_record *record_of(const struct runs *third, uint32_t id)
+{
+	for (uint32_t i = 0; third && i < third->a->head.cases; i++)
+		if (third->a->cases[i].id == id && third->b->cases[i].id == id)
+			return file_record(ended_by_fault(file_record(third->a, i)) ? third->b :
+					   third->a, i);
+	return NULL;
+}
+
+void narrowed_each(const struct runs *cases, const struct runs *prefixes,
+		   const struct runs *third, const struct kind *k, narrowed_fn fn, void *arg)
 {
 	const struct case_file *p = prefixes->a;
 	uint32_t n = p->head.cases, i, j;
@@ -253,6 +261,8 @@ void narrowed_each(const struct runs *cases, const struct runs *prefixes, const 
 		one_case(prefixes, k, l + i, j - i, &one);
 		if (one.vanished)
 			first_time(cases, k, &one);
+		else
+			one.third = record_of(third, one.c->id);
 		fn(&one, arg);
 	}
 	free(l);
