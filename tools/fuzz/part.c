@@ -11,6 +11,8 @@
 
 #include "fuzz.h"
 
+#define FL_RF	0x10000u
+
 /* A case's place in the file stays when they are sorted: its state does not move. */
 static uint8_t *new_state(const struct case_file *f, struct fuzz_case *c, uint32_t n)
 {
@@ -35,7 +37,7 @@ static void begin_at(const struct case_file *f, const struct fuzz_record *r, str
 	struct fuzz_start *s = (void *)(image + FUZZ_START);
 
 	memcpy(c->gpr, r->gpr, sizeof(c->gpr));
-	c->rflags = r->rflags;
+	c->rflags = r->rflags & ~FL_RF;		/* of the UD2 or the fault that ended it */
 	memset(image, 0, FUZZ_STATE_SIZE);
 	memcpy(image, r->fx, sizeof(r->fx));
 	memcpy(image + FUZZ_XS_YMM, r->ymm_high, sizeof(r->ymm_high));
