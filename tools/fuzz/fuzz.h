@@ -51,10 +51,12 @@ struct maker {
 	const struct table *table;
 	ZydisDecoder decoder;
 	uint64_t seed;
+	bool for_qemu;		/* without what QEMU dies of */
 };
 void make_head(const struct maker *m, struct fuzz_head *h);
 void make_template(const struct maker *m, uint32_t block, uint32_t n, uint8_t page[FUZZ_PAGE]);
 void make_state(const struct maker *m, uint32_t block, uint32_t n, uint8_t image[FUZZ_STATE_SIZE]);
+void spare_qemu(uint8_t *code, uint32_t len);	/* spare.c */
 void make_case(const struct maker *m, uint32_t id, struct fuzz_case *c);
 
 /* One instruction; where a relative branch has its displacement, to be set later. */

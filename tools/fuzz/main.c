@@ -20,6 +20,7 @@ static const char usage_text[] =
 "  -k KIND   code64, compat, code32\n"
 "  -r        random bytes instead of instructions\n"
 "  -5        with AVX-512\n"
+"  -q        without instructions that QEMU dies of\n"
 "  -s SEED -f FIRST -n COUNT\n"
 "  -t FILE   table of known differences\n"
 "  -a        explain: show also what is explained\n";
@@ -309,11 +310,12 @@ int main(int argc, char **argv)
 
 	kind("code64");
 	maker.seed = 1;
-	while ((o = getopt(argc, argv, "k:r5s:f:n:t:a")) != -1) {
+	while ((o = getopt(argc, argv, "k:r5qs:f:n:t:a")) != -1) {
 		switch (o) {
 		case 'k': kind(optarg); break;
 		case 'r': maker.kind.bytes = true; break;
 		case '5': maker.kind.avx512 = true; break;
+		case 'q': maker.for_qemu = true; break;
 		case 's': maker.seed = number(optarg); break;
 		case 'f': first = number(optarg); break;
 		case 'n': count = number(optarg); break;
