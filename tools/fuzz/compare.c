@@ -71,16 +71,11 @@ bool compare(const struct fuzz_record *a, const struct fuzz_record *b, bool avx5
 	return !memcmp(d, &none, sizeof(none));
 }
 
-bool agree_on(const struct diff *left, const struct fuzz_record *a, const struct fuzz_record *b,
-	      bool avx512)
+bool diffs_overlap(const struct diff *x, const struct diff *y)
 {
-	struct diff d;
-
-	compare(a, b, avx512, &d);
-	return !d.outcome && !(left->error && d.error) && !(left->cr2 && d.cr2) &&
-	       !(left->dr6 && d.dr6) && !(left->memory && d.memory) &&
-	       !(left->selectors && d.selectors) && !(left->bases && d.bases) &&
-	       !(left->flags & d.flags) && !(left->gpr & d.gpr) && !(left->fcw & d.fcw) &&
-	       !(left->fsw & d.fsw) && !(left->ftw & d.ftw) && !(left->mxcsr & d.mxcsr) &&
-	       !(left->st & d.st) && !(left->vec & d.vec) && !(left->opmask & d.opmask);
+	return (x->outcome && y->outcome) || (x->error && y->error) || (x->cr2 && y->cr2) ||
+	       (x->dr6 && y->dr6) || (x->memory && y->memory) || (x->selectors && y->selectors) ||
+	       (x->bases && y->bases) || x->flags & y->flags || x->gpr & y->gpr ||
+	       x->fcw & y->fcw || x->fsw & y->fsw || x->ftw & y->ftw || x->mxcsr & y->mxcsr ||
+	       x->st & y->st || x->vec & y->vec || x->opmask & y->opmask;
 }

@@ -121,6 +121,11 @@ static bool code64(const struct asked *a)
 	return !a->k->code32;
 }
 
+static bool emulated(const struct asked *a)
+{
+	return a->k->emulated;
+}
+
 static bool code32(const struct asked *a)
 {
 	return a->k->code32;
@@ -146,6 +151,7 @@ static const struct {
 	{ "far", far_branch }, { "memory-operand", memory_operand }, { "immediate", count_by_immediate },
 	{ "prefix66", prefix_66 }, { "prefix67", prefix_67 }, { "code64", code64 }, { "code32", code32 },
 	{ "segment-register", segment_operand }, { "plain-ud", plain_ud },
+	{ "emulated", emulated },
 };
 #define CONDITIONS (sizeof(conditions) / sizeof(conditions[0]))
 

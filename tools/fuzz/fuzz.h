@@ -32,6 +32,7 @@ struct kind {
 	bool code32;
 	bool kernel64;		/* 32-bit code under it is compatibility mode */
 	bool avx512;		/* registers are recorded, EVEX is made */
+	bool emulated;		/* natively it runs on QEMU's CPU */
 	bool bytes;		/* random bytes, not instructions */
 };
 
@@ -51,7 +52,6 @@ struct maker {
 	const struct table *table;
 	ZydisDecoder decoder;
 	uint64_t seed;
-	bool for_qemu;		/* without what QEMU dies of */
 };
 void make_head(const struct maker *m, struct fuzz_head *h);
 void make_template(const struct maker *m, uint32_t block, uint32_t n, uint8_t page[FUZZ_PAGE]);
@@ -93,9 +93,8 @@ struct diff {
 	uint32_t vec, opmask;	/* registers XMM/YMM/ZMM 0-31, 0-7 */
 };
 bool compare(const struct fuzz_record *a, const struct fuzz_record *b, bool avx512, struct diff *d);
-/* Both ended alike, and are the same wherever @left says that something differs. */
-bool agree_on(const struct diff *left, const struct fuzz_record *a, const struct fuzz_record *b,
-	      bool avx512);
+/* Is there anything that is in both? */
+bool diffs_overlap(const struct diff *x, const struct diff *y);
 
 /* ---- narrowing (narrow.c) ---- */
 uint32_t narrow(const struct case_file *f, const struct case_file *g, const struct kind *k,
@@ -104,7 +103,7 @@ struct narrowed {
 	const struct fuzz_case *origin;		/* whole */
 	const struct fuzz_case *c;		/* up to the instruction that differs */
 	const struct fuzz_record *a, *b;
-	const struct fuzz_record *third;	/* of another executor, of insn only; or NULL */
+	const struct fuzz_record *third[3];	/* of struct third, each may be NULL */
 	uint32_t record;			/* their number in the file that a, b are from */
 	const struct fuzz_record *before;	/* it, the same for both; NULL: c's own registers */
 	struct diff diff;
@@ -119,12 +118,13 @@ typedef void (*narrowed_fn)(const struct narrowed *n, void *arg);
 struct runs {
 	const struct case_file *a, *b;
 };
-/*
- * @prefixes: runs of what narrow() made of the cases.  @third: a third executor's run of
- * what isolate() made of both, and what resume() made of that; or NULL.
- */
+/* Of another executor: runs of what isolate() made, of what resume() made of that, of prefixes. */
+struct third {
+	const struct case_file *alone, *resumed, *prefixes;
+};
+/* @prefixes: runs of what narrow() made of the cases.  @third: or NULL. */
 void narrowed_each(const struct runs *cases, const struct runs *prefixes,
-		   const struct runs *third, const struct kind *k, narrowed_fn fn, void *arg);
+		   const struct third *third, const struct kind *k, narrowed_fn fn, void *arg);
 /* Takes the next instruction of a case for the one to blame; false after the last. */
 bool narrowed_next(struct narrowed *n, const struct kind *k);
 
@@ -136,6 +136,10 @@ bool narrowed_at(struct narrowed *n, const struct kind *k, uint32_t at);
 
 /* Whether all of the case is known to be executed one instruction after the other. */
 bool narrowed_straight(const struct narrowed *n, const struct kind *k);
+
+/* ---- the third opinion (third.c) ---- */
+/* The third executor does the same as the second in all that the table does not cover, or NULL. */
+const char *third_explains(const struct table *t, const struct narrowed *n, const struct kind *k);
 
 /* The entry that explains all of it, or NULL. */
 const char *table_explains(const struct table *t, const struct narrowed *n, const struct kind *k);
@@ -152,7 +156,7 @@ void isolate(const struct runs *cases, const struct runs *prefixes, const struct
 	     struct case_file *out);
 /* What is left to do where the cases of @f have ended: by a fault, whose IP is before. */
 void resume(const struct case_file *f, struct case_file *out);
-bool ended_by_fault(const struct fuzz_record *r);
+bool can_resume(const struct fuzz_record *r);
 
 /* ---- showing (show.c) ---- */
 void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t seed);

@@ -15,12 +15,14 @@ static const char usage_text[] =
 "       fuzzer [options] explain A B P Q     and two runs of what compare made\n"
 "       fuzzer [options] isolate A B P Q OUT for a third executor: what is to blame\n"
 "       fuzzer resume R OUT                  what is left to do after its run of that\n"
-"       fuzzer [options] explain A B P Q R S what these say as B does is not B's own doing\n"
+"       fuzzer [options] explain A B P Q R S T\n"
+"                                            T: its run of P; what these say as B does is\n"
+"                                            not B's own doing\n"
 "       fuzzer [options] spoil FILE N BIT    changes the N-th record, for tests\n"
 "  -k KIND   code64, compat, code32\n"
 "  -r        random bytes instead of instructions\n"
 "  -5        with AVX-512\n"
-"  -q        without instructions that QEMU dies of\n"
+"  -q        on QEMU's CPU: without what it dies of\n"
 "  -s SEED -f FIRST -n COUNT\n"
 "  -t FILE   table of known differences\n"
 "  -a        explain: show also what is explained\n";
@@ -185,24 +187,6 @@ static bool reserved_encoding(const struct narrowed *n)
 	return byte == 0xc4 || byte == 0xc5;
 }
 
-/* What the table leaves of it is the same in the third record: by instruction set. */
-static const char *third_agrees(const struct table *table, const struct narrowed *n)
-{
-	static char why[64];
-	struct diff left;
-
-	if (!n->third)
-		return NULL;
-	table_leaves(table, n, &maker.kind, &left);
-	if (n->vanished)		/* its instruction is not known */
-		left = n->diff;
-	if (!agree_on(&left, n->b, n->third, maker.kind.avx512))
-		return NULL;
-	snprintf(why, sizeof(why), "host: the third executor says the same: %s",
-		 n->decoded ? ZydisISASetGetString(n->insn.meta.isa_set) : "undecodable");
-	return why;
-}
-
 static void judge(const struct narrowed *n, void *arg)
 {
 	static const struct table *table;
@@ -213,7 +197,7 @@ static void judge(const struct narrowed *n, void *arg)
 		table = table_read(table_path);
 	why = n->vanished ? any_of_all(table, n) : table_explains(table, n, &maker.kind);
 	if (!why)
-		why = third_agrees(table, n);
+		why = third_explains(table, n, &maker.kind);
 	if (!why)
 		why = one_stopped(table, n);
 	if (!why)
@@ -257,12 +241,12 @@ static void read_four(struct four *r, char **path)
 static int do_explain(char **path, bool with_third)
 {
 	static struct tally t;
-	struct case_file f[2];
-	struct runs third = { &f[0], &f[1] };
+	struct case_file f[3];
+	struct third third = { &f[0], &f[1], &f[2] };
 	struct four r;
 
 	read_four(&r, path);
-	for (int i = 0; with_third && i < 2; i++) {
+	for (int i = 0; with_third && i < 3; i++) {
 		must_read(&f[i], path[4 + i]);
 		must_be_complete(&f[i], path[4 + i]);
 	}
@@ -315,7 +299,7 @@ int main(int argc, char **argv)
 		case 'k': kind(optarg); break;
 		case 'r': maker.kind.bytes = true; break;
 		case '5': maker.kind.avx512 = true; break;
-		case 'q': maker.for_qemu = true; break;
+		case 'q': maker.kind.emulated = true; break;
 		case 's': maker.seed = number(optarg); break;
 		case 'f': first = number(optarg); break;
 		case 'n': count = number(optarg); break;
@@ -339,8 +323,8 @@ int main(int argc, char **argv)
 		return do_isolate(argv + 1, argv[5]);
 	if (!strcmp(argv[0], "resume") && argc == 3)
 		return do_resume(argv[1], argv[2]);
-	if (!strcmp(argv[0], "explain") && (argc == 5 || argc == 7))
-		return do_explain(argv + 1, argc == 7);
+	if (!strcmp(argv[0], "explain") && (argc == 5 || argc == 8))
+		return do_explain(argv + 1, argc == 8);
 	if (!strcmp(argv[0], "spoil") && argc == 4)
 		return do_spoil(argv[1], number(argv[2]), number(argv[3]));
 	usage();

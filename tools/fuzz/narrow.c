@@ -232,17 +232,21 @@ bool narrowed_at(struct narrowed *n, const struct kind *k, uint32_t at)
 	return n->decoded;
 }
 
-static const struct fuzz_record *record_of(const struct runs *third, uint32_t id)
+static void third_records(const struct third *t, struct narrowed *n)
 {
-	for (uint32_t i = 0; third && i < third->a->head.cases; i++)
-		if (third->a->cases[i].id == id && third->b->cases[i].id == id)
-			return file_record(ended_by_fault(file_record(third->a, i)) ? third->b :
-					   third->a, i);
-	return NULL;
+	if (n->record < t->prefixes->head.cases)
+		n->third[2] = file_record(t->prefixes, n->record);
+	for (uint32_t i = 0; i < t->alone->head.cases && i < t->resumed->head.cases; i++) {
+		if (t->alone->cases[i].id != n->c->id)
+			continue;
+		n->third[0] = file_record(t->alone, i);
+		if (can_resume(n->third[0]))
+			n->third[1] = file_record(t->resumed, i);
+	}
 }
 
 void narrowed_each(const struct runs *cases, const struct runs *prefixes,
-		   const struct runs *third, const struct kind *k, narrowed_fn fn, void *arg)
+		   const struct third *third, const struct kind *k, narrowed_fn fn, void *arg)
 {
 	const struct case_file *p = prefixes->a;
 	uint32_t n = p->head.cases, i, j;
@@ -261,8 +265,8 @@ void narrowed_each(const struct runs *cases, const struct runs *prefixes,
 		one_case(prefixes, k, l + i, j - i, &one);
 		if (one.vanished)
 			first_time(cases, k, &one);
-		else
-			one.third = record_of(third, one.c->id);
+		else if (third)
+			third_records(third, &one);
 		fn(&one, arg);
 	}
 	free(l);

@@ -139,16 +139,20 @@ static void registers(FILE *to, const struct narrowed *n)
 /* Where the third executor did not do as the second. */
 static void third(FILE *to, const struct narrowed *n, const struct kind *k)
 {
-	const struct fuzz_record *r = n->third;
-	struct narrowed m = *n;
+	static const char *const name[3] = { "alone", "then Bochs", "whole" };
 
-	compare(n->b, r, k->avx512, &m.diff);
-	m.a = n->b;
-	m.b = r;
-	fprintf(to, "   third: vector %x error %x at %llx flags %llx, and differs from native in",
-		r->vector, r->error, (unsigned long long)r->ip, (unsigned long long)r->rflags);
-	fields_print(to, &m);
-	fprintf(to, "\n");
+	for (int i = 0; i < 3; i++) {
+		const struct fuzz_record *r = n->third[i];
+		struct narrowed m = *n;
+
+		if (!r || compare(r, n->b, k->avx512, &m.diff))
+			continue;
+		m.a = r;
+		fprintf(to, "   third, %s: vector %x error %x at %llx, is not as native in", name[i],
+			r->vector, r->error, (unsigned long long)r->ip);
+		fields_print(to, &m);
+		fprintf(to, "\n");
+	}
 }
 
 void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t seed)
@@ -170,8 +174,7 @@ void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t see
 		fprintf(to, "   native: vector %x error %x at %llx cr2=%llx dr6=%x\n", b->vector, b->error,
 			(unsigned long long)b->ip, (unsigned long long)b->cr2, b->dr6);
 	}
-	if (n->third && !agree_on(&n->diff, n->b, n->third, k->avx512))
-		third(to, n, k);
+	third(to, n, k);
 	registers(to, n);
 	vectors(to, n);
 	if (n->diff.memory) {

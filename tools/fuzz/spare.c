@@ -39,6 +39,12 @@ static void vex(uint8_t map, uint8_t *last, uint8_t opcode)
 		*last = (*last & ~VEX_PP) | PP_66;
 }
 
+static bool may_be_mmx(uint8_t opcode)
+{
+	return (opcode >= 0x60 && opcode <= 0x7f) || opcode == 0xc4 || opcode == 0xc5 || opcode >= 0xd0 ||
+	       opcode == 0x38 || opcode == 0x3a || opcode == 0x2a || opcode == 0x2c || opcode == 0x2d;
+}
+
 void spare_qemu(uint8_t *code, uint32_t len)
 {
 	for (uint32_t i = 0; i < len; i++) {
@@ -54,6 +60,10 @@ void spare_qemu(uint8_t *code, uint32_t len)
 		/* VPERMILPS and its neighbours, without VEX */
 		if (left > 2 && p[0] == 0x0f && p[1] == 0x38 && (p[2] & 0xfc) == 0x0c)
 			p[2] &= 3;
+		/* Not death: with REX.R or REX.B it takes MMX registers 8 to 15, other parts of its state */
+		if (left > 2 && (p[0] & 0xf0) == 0x40 && p[1] == 0x0f && may_be_mmx(p[2]) &&
+		    !(i && memchr("\x66\xf2\xf3", p[-1], 3)))
+			p[0] &= ~5;
 		/* IRET of ring 3 goes where no CPU would, into the test kernel: INTO, or an operand */
 		if (p[0] == 0xcf)
 			p[0] = 0xce;
