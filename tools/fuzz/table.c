@@ -35,6 +35,7 @@ static bool known_kind(const char *k)
 {
 	static const char *const kinds[] = {
 		"never", "rare", "undefined", "approximate", "choice", "limit", "bochs",
+		"host",
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
