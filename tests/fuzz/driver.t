@@ -35,20 +35,20 @@ tap "random instructions: no difference that is not explained" \
 tail -n 1 "$work/log" | tap_diag
 tap_is "and most of them ran natively" \
 	"$(awk '/^Natively:/ { print ($2 > $4 / 2) }' "$work/log")" 1
-if ! [ -d "$FUZZ_OUT/chunk/1" ] || ! [ -e "$FUZZ_OUT/chunk/1/cases.third" ]; then
+if [ -d "$FUZZ_OUT/chunk/1" ] && ! [ -e "$FUZZ_OUT/chunk/1/whole" ]; then
 	tap_skip "what the host's CPU explains" "plex86.ko runs on this machine's own CPU"
 	tap_done
 fi
 
-# explain BLOCK NATIVE [THIRD CASES, THIRD PREFIXES]: how many differ, and are explained.
+# explain BLOCK NATIVE [WHAT QEMU'S CPU DOES...]: how many differ, and are explained.
 explain() {
 	local at=$FUZZ_OUT/chunk/$1
-	"$fuzzer" -a -t "$top_srcdir/tools/fuzz/known" explain "$at/cases.plain" "$at/cases.native" \
+	"$fuzzer" -a -q -t "$top_srcdir/tools/fuzz/known" explain "$at/cases.plain" "$at/cases.native" \
 		"$at/prefixes.plain" "$2" "${@:3}" >"$work/report" && sed -n 's/^sum: //p' "$work/report"
 }
 # Records that nothing but the host's CPU explains.
 by_host() {
-	awk '/^explained: host: / { getline; if (!/does not differ/) print }' "$FUZZ_OUT/chunk/$1/report" |
+	awk '/^explained: host: QEMU/ { getline; if (!/does not differ/) print }' "$FUZZ_OUT/chunk/$1/report" |
 		sed 's/.*, record \([0-9]*\).*/\1/' | head -n 5
 }
 
@@ -56,7 +56,7 @@ by_host() {
 records=0
 for block in 1 2 3; do
 	at=$FUZZ_OUT/chunk/$block
-	read -r differing explained < <(explain $block "$at/prefixes.native" "$at"/{cases,prefixes}.third)
+	read -r differing explained < <(explain $block "$at/prefixes.native" "$at"/{alone,resumed,whole})
 	alone=$(explain $block "$at/prefixes.native" | cut -d ' ' -f 2)
 	tap "block $block: the host's CPU explains what the table does not" [ "$alone" -lt "$explained" ]
 	for record in $(by_host $block); do
@@ -66,7 +66,7 @@ for block in 1 2 3; do
 			cp "$at/prefixes.native" "$work/spoilt"
 			"$fuzzer" spoil "$work/spoilt" "$record" $((byte * 8 + 2))
 			tap_is "block $block: a wrong bit in the $name of record $record is the driver's" \
-				"$(explain $block "$work/spoilt" "$at"/{cases,prefixes}.third)" \
+				"$(explain $block "$work/spoilt" "$at"/{alone,resumed,whole})" \
 				"$differing $((explained - 1))"
 		done <<-'END'
 			24 instruction pointer
@@ -78,6 +78,6 @@ for block in 1 2 3; do
 done
 tap "some records have been tried" [ "$records" -ge 6 ]
 tap_is "a third run of other cases is an error" \
-	"$(explain 1 "$FUZZ_OUT/chunk/1/prefixes.native" "$FUZZ_OUT/chunk/2/cases.third" \
-		"$FUZZ_OUT/chunk/1/prefixes.third" 2>&1 | grep -c 'not of the same cases')" 1
+	"$(explain 1 "$FUZZ_OUT/chunk/1/prefixes.native" "$FUZZ_OUT"/chunk/1/{alone,resumed} \
+		"$FUZZ_OUT/chunk/2/whole" 2>&1 | grep -c 'not of the same cases')" 1
 tap_done

@@ -89,6 +89,16 @@ static void must_be_complete(const struct case_file *f, const char *path)
 		}
 }
 
+static void must_be_the_same(const struct case_file *f, const char *a, const struct case_file *g,
+			     const char *b)
+{
+	if (f->head.cases == g->head.cases &&
+	    !memcmp(f->cases, g->cases, f->head.cases * sizeof(*f->cases)))
+		return;
+	fprintf(stderr, "fuzzer: %s and %s are not of the same cases\n", a, b);
+	exit(2);
+}
+
 static int do_compare(const char *a, const char *b, const char *out)
 {
 	struct case_file f, g, o;
@@ -98,11 +108,7 @@ static int do_compare(const char *a, const char *b, const char *out)
 	must_read(&g, b);
 	must_be_complete(&f, a);
 	must_be_complete(&g, b);
-	if (f.head.cases != g.head.cases ||
-	    memcmp(f.cases, g.cases, f.head.cases * sizeof(*f.cases))) {
-		fprintf(stderr, "fuzzer: %s and %s are not of the same cases\n", a, b);
-		return 2;
-	}
+	must_be_the_same(&f, a, &g, b);
 	n = narrow(&f, &g, &maker.kind, &o);
 	printf("%u\n", n);
 	return file_write(&o, out) ? 0 : 2;
@@ -250,6 +256,8 @@ static int do_explain(char **path, bool with_third)
 		must_read(&f[i], path[4 + i]);
 		must_be_complete(&f[i], path[4 + i]);
 	}
+	if (with_third)
+		must_be_the_same(&f[2], path[6], &r.f[2], path[2]);
 	narrowed_each(&r.cases, &r.prefixes, with_third ? &third : NULL, &maker.kind, judge, &t);
 	printf("sum: %u %u\n", t.differing, t.explained);
 	return 0;

@@ -237,7 +237,7 @@ static void third_records(const struct third *t, struct narrowed *n)
 	if (n->record < t->prefixes->head.cases)
 		n->third[2] = file_record(t->prefixes, n->record);
 	for (uint32_t i = 0; i < t->alone->head.cases && i < t->resumed->head.cases; i++) {
-		if (t->alone->cases[i].id != n->c->id)
+		if (t->alone->cases[i].id != n->c->id || t->alone->cases[i].prefix != n->c->prefix)
 			continue;
 		n->third[0] = file_record(t->alone, i);
 		if (can_resume(n->third[0]))

@@ -136,7 +136,7 @@ static void registers(FILE *to, const struct narrowed *n)
 	}
 }
 
-/* Where the third executor did not do as the second. */
+/* Where the third executor did not do as the second, and how (third.c). */
 static void third(FILE *to, const struct narrowed *n, const struct kind *k)
 {
 	static const char *const name[3] = { "alone", "then Bochs", "whole" };
