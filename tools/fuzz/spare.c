@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * On the emulated host cases run on QEMU's CPU, and there are instructions that QEMU
- * 7.2 dies of: a "tcg fatal error", a failed assertion, a call of address 0.  For runs
- * there each becomes something else of the same length, wherever it may begin.
+ * 7.2 dies of: a "tcg fatal error", a failed assertion, a call of address 0; or that do
+ * to the host what no CPU does.  For runs there each becomes something else of the same
+ * length, wherever it may begin.
  */
 #include <string.h>
 
@@ -60,6 +61,9 @@ void spare_qemu(uint8_t *code, uint32_t len)
 		/* VPERMILPS and its neighbours, without VEX */
 		if (left > 2 && p[0] == 0x0f && p[1] == 0x38 && (p[2] & 0xfc) == 0x0c)
 			p[2] &= 3;
+		/* ADCX, ADOX: the flags that come out are any 32 bits, with NT, TF, AC and IOPL */
+		if (left > 2 && p[0] == 0x0f && p[1] == 0x38 && p[2] == 0xf6)
+			p[2] = 0;
 		/* Not death: with REX.R or REX.B it takes MMX registers 8 to 15, other parts of its state */
 		if (left > 2 && (p[0] & 0xf0) == 0x40 && p[1] == 0x0f && may_be_mmx(p[2]) &&
 		    !(i && memchr("\x66\xf2\xf3", p[-1], 3)))
