@@ -68,12 +68,12 @@ struct list {
 	uint32_t n;
 };
 
-/* The instruction before it ended there, by the UD2 behind it. */
+/* What is before it ended there, by the UD2 behind it (or earlier, where that made no sense). */
 static bool alone(const struct narrowed *n)
 {
 	const struct fuzz_record *r = n->before;
 
-	return r && r->vector == 6 && r->ip == n->insn_at && can_begin(r);
+	return r && r->vector == 6 && r->ip <= n->insn_at && can_begin(r);
 }
 
 static void add(const struct narrowed *n, void *arg)
