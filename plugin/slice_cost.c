@@ -6,7 +6,7 @@
 #include "slice.h"
 
 /* What caches that the switch has emptied take of a run: nothing that emulation would. */
-#define COLD_NS 1000
+#define COLD_NS 2000
 
 /* Short runs after which the least of them counts. */
 #define TRIP_WINDOW 64
@@ -17,7 +17,10 @@
  */
 #define UNDEFINED_DOUBT 4
 
-/* The most that a trip is believed to cost, in usual ones. */
+/* A trip is believed to have cost more than usual if it took so many times that ... */
+#define TRIP_DOUBT 2
+
+/* ... but not more than so many times. */
 #define TRIP_MAX 4
 
 /* How much dearer a trip to this space is than to one without traps. */
@@ -54,9 +57,9 @@ static void learn_trip(struct plex86_trip *t, uint64_t usual_ns, uint64_t ran_ns
 }
 
 /*
- * What a trip of @took ns has cost beside @other, the guest's own and mapping: what was measured when the
- * engine opened, or more.  Processes that wake on another core, a timer that fires in
- * vain; but not what the host did with the core meanwhile.
+ * What a trip of @took ns has cost beside @other, the guest's own and mapping: what the
+ * engine measured when it opened, or much more, if a process woke on another core or a
+ * timer fired in vain; but not what the host did with the core meanwhile.
  */
 static uint64_t overhead(const struct plex86_caps *caps, uint64_t usual, uint64_t took, uint64_t other)
 {
@@ -64,7 +67,7 @@ static uint64_t overhead(const struct plex86_caps *caps, uint64_t usual, uint64_
 
 	if (more > TRIP_MAX * caps->round_trip_ns)
 		more = TRIP_MAX * caps->round_trip_ns;
-	return more > usual ? more : usual;
+	return more > TRIP_DOUBT * usual ? more : usual;
 }
 
 void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, uint64_t budget_ns,

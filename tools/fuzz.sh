@@ -5,15 +5,20 @@
 # The last line is "N cases, D differences (E explained)"; the status is 1 if any
 # is not explained.
 #
-#   fuzz.sh N [SEED] [engine=NAME] [from=BLOCK] [kind=random]	N cases
-#   fuzz.sh only=ID [SEED] [engine=NAME]	one case, in full
+#   fuzz.sh N [SEED] [engine=NAME] [model=NAME] [from=BLOCK] [kind=random]	N cases
+#   fuzz.sh only=ID [SEED] [engine=NAME] [model=NAME]	one case, in full
 #
 # Cases come in blocks, each of one kind of code, so that a number and a seed name
 # a case.  With kind=random all are of random bytes.  What differs and is not
 # explained is in build/fuzz/unexplained, and one case of each explanation that was
 # needed in build/fuzz/examples.
 #
-# BUILD: a build folder to use as it is.
+# model: of the guest's CPU (default: one of the host's vendor, without AVX-512).
+#
+# engine=driver uses plex86.ko if /dev/plex86 can be opened here, and otherwise the host
+# that QEMU emulates for tests/kmod, which needs what tools/fuzz/emulated says.
+#
+# BUILD: a build folder to use as it is.  FUZZ_OUT: where the results go (BUILD/fuzz).
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -21,7 +26,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tools/lib/progress.sh"
 
 usage() {
-	echo "usage: ./quickstart fuzz N|only=CASE [SEED] [engine=process|driver] [from=BLOCK] [kind=random]" >&2
+	echo "usage: ./quickstart fuzz N|only=CASE [SEED] [engine=process|driver] [model=NAME] [from=BLOCK] [kind=random]" >&2
 	exit 2
 }
 
@@ -32,11 +37,12 @@ number() {
 	echo "$1"
 }
 
-engine=process only='' block=0 kind=''
+engine=process only='' block=0 kind='' options=()
 numbers=()
 for arg in "$@"; do
 	case $arg in
 	engine=*) engine=${arg#*=} ;;
+	model=*) options+=(-c "${arg#*=}") ;;
 	only=*)	only=$(number "${arg#*=}") ;;
 	from=*)	block=$(number "${arg#*=}") ;;
 	kind=random) kind=random ;;
@@ -54,23 +60,33 @@ seed=${numbers[1]-1}
 build=${BUILD-$root/build}
 make -s -C "$build" guest-images
 
+# An emulated host takes a while to boot: six blocks at a time.
+together=1 block_max=16384
+if [ "$engine" = driver ] && ! { [ -c /dev/plex86 ] && [ -r /dev/plex86 ] && [ -w /dev/plex86 ]; }; then
+	why=$("$root/tools/fuzz/emulated" "$build") || {
+		echo "fuzz: there is no /dev/plex86 to use, and no emulated host: $why" >&2
+		exit 2
+	}
+	together=6 block_max=8192 options+=(-E)
+fi
+
 block_size=16384
-kind_of() {		# kind_of BLOCK: options of chunk
+kind_of() {		# kind_of BLOCK
 	local turn=$(($1 / 6 % 3))
 	local wide=(code64 compat pae) narrow=(pae p32 pse)
 	if [ "$kind" = random ]; then
-		echo "-r -k ${wide[$1 % 3]}"
+		echo "${wide[$1 % 3]}:random"
 		return
 	fi
 	case $(($1 % 6)) in
-	3)	echo -k compat ;;
-	4)	echo "-k ${narrow[turn]}" ;;
-	5)	echo "-r -k ${wide[turn]}" ;;
-	*)	echo -k code64 ;;
+	3)	echo compat ;;
+	4)	echo "${narrow[turn]}" ;;
+	5)	echo "${wide[turn]}:random" ;;
+	*)	echo code64 ;;
 	esac
 }
 
-out=$build/fuzz
+out=${FUZZ_OUT-$build/fuzz}
 rm -rf "$out"
 mkdir -p "$out"
 : >"$out/unexplained"
@@ -82,7 +98,6 @@ sort_cases() {
 	awk -v out="$out" '
 	BEGIN { while ((getline line < (out "/examples")) > 0) seen[line] = 1 }
 	/^explained: / { why = substr($0, 12); print why >>(out "/classes"); next }
-	/^sum: / { exit }
 	/^case / {
 		to = why == "" ? "unexplained" : why in seen ? "" : "examples"
 		if (to == "examples")
@@ -93,12 +108,11 @@ sort_cases() {
 	to != "" { print >>(out "/" to) }'
 }
 
-chunk() {		# chunk BLOCK OPTIONS...: adds to the sums
+chunk() {		# chunk BLOCK...: adds to the sums
 	local cases d e a n
-	# shellcheck disable=SC2046 # several options
-	read -r cases d e a n < <("$root/tools/fuzz/chunk" -b "$build" -e "$engine" -s "$seed" \
-		$(kind_of "$1") "${@:2}" "$out/chunk") || {
-		echo "fuzz: a run failed; see build/fuzz/chunk" >&2
+	read -r cases d e a n < <("$root/tools/fuzz/chunk" -b "$build" -e "$engine" -s "$seed" -a \
+		${options[@]+"${options[@]}"} "$out/chunk" "$@") || {
+		echo "fuzz: a run failed; see $out/chunk" >&2
 		exit 2
 	}
 	done=$((done + cases)) differences=$((differences + d)) explained=$((explained + e))
@@ -109,16 +123,21 @@ chunk() {		# chunk BLOCK OPTIONS...: adds to the sums
 done=0 differences=0 explained=0 asked=0 native=0
 start=$SECONDS
 if [ -n "$only" ]; then
-	chunk $((only / block_size)) -a -f "$only" -n 1
+	chunk "$only:1:$(kind_of $((only / block_size)))"
 	cat "$out/chunk/report"
 else
 	# A short run, too, has all kinds of code.
 	take=$(((total + 5) / 6))
-	[ "$take" -le $block_size ] || take=$block_size
-	while [ "$done" -lt "$total" ]; do
-		left=$((total - done))
-		chunk "$block" -a -f $((block * block_size)) -n $((left < take ? left : take))
-		block=$((block + 1))
+	[ "$take" -le $block_max ] || take=$block_max
+	left=$total
+	while [ "$left" -gt 0 ]; do
+		blocks=()
+		while [ "$left" -gt 0 ] && [ "${#blocks[@]}" -lt $together ]; do
+			n=$((left < take ? left : take))
+			blocks+=("$((block * block_size)):$n:$(kind_of "$block")")
+			block=$((block + 1)) left=$((left - n))
+		done
+		chunk "${blocks[@]}"
 		echo "$done of $total cases, $differences differences ($explained explained)," \
 			"$(elapsed "$start")"
 	done
@@ -128,7 +147,7 @@ fi
 if [ -s "$out/unexplained" ] && [ -z "$only" ]; then
 	echo
 	head -n 200 "$out/unexplained"
-	echo "All that is not explained is in build/fuzz/unexplained."
+	echo "All that is not explained is in $out/unexplained."
 fi
 echo
 echo "Natively: $native of $asked entries to user code"

@@ -305,9 +305,12 @@ nexus_to_host:
  * carried over the ring change, or the CPU's refusal of guest state.
  */
 nexus_inside:
-	/* Virtual-8086 selectors can look like ours (QEMU lets IRET go there). */
+	/* Virtual-8086 selectors can look like ours (QEMU lets IRET go there), but RIP can't. */
 	testl	$X86_EFLAGS_VM, EV_RFLAGS(%rsp)
-	jnz	nexus_from_guest
+	jz	1f
+	cmpq	$0, EV_RIP(%rsp)
+	jge	nexus_from_guest
+1:
 	push	%rax
 	push	%rcx
 	push	%rbx

@@ -35,7 +35,7 @@ tap_is "and most of them ran natively" \
 	"$(awk '/^Natively:/ { print ($2 > $4 / 2) }' "$work/log")" 1
 
 # The last block's records: plain Bochs's against themselves, with one bit flipped.
-plain=$(realpath "$BUILD/fuzz/chunk/cases.plain")
+plain=$(realpath "$BUILD/fuzz/chunk/1/cases.plain")
 cp "$plain" "$work/plain"
 plain=$work/plain
 tap_is "the same records do not differ" \

@@ -50,7 +50,7 @@ struct fuzz_head {
 	uint32_t cases_at;
 	uint32_t records_at;
 	uint32_t record_size;		/* FUZZ_RECORD or FUZZ_RECORD_512 */
-	uint32_t unused;
+	uint32_t own_states;		/* one for each case, with a fuzz_start */
 	uint64_t fs_base, gs_base;	/* 64-bit code */
 };
 
@@ -71,6 +71,20 @@ struct fuzz_case {
 
 #define FUZZ_FX		416		/* FXSAVE up to XMM15 */
 #define FUZZ_CHANGES	14
+
+/* In a state of a case's own, behind the XSAVE image: it begins where another has ended. */
+#define FUZZ_START	3072
+struct fuzz_start {
+	uint32_t valid;			/* 0: begins as others do */
+	uint32_t changes;		/* words of the writable pages: as in fuzz_record */
+	uint64_t ip;
+	uint64_t fs_base, gs_base;
+	uint16_t sel[6];
+	uint16_t unused[2];
+	uint64_t changed[FUZZ_CHANGES];
+	uint16_t changed_at[FUZZ_CHANGES];
+	uint16_t unused2[2];
+};
 
 struct fuzz_record {
 	uint32_t id;
@@ -111,6 +125,7 @@ struct fuzz_record {
 
 _Static_assert(sizeof(struct fuzz_head) == 64, "fuzz_head");
 _Static_assert(sizeof(struct fuzz_case) == 256, "fuzz_case");
+_Static_assert(sizeof(struct fuzz_start) == 192, "fuzz_start");
 _Static_assert(sizeof(struct fuzz_record) <= FUZZ_RECORD, "fuzz_record");
 
 #endif /* GUEST_FUZZCASE_H */

@@ -16,6 +16,7 @@ static struct fuzz_head head;
 static u8 head_sector[FUZZ_SECTOR];
 static u8 templates[FUZZ_TEMPLATES][PAGE] __attribute__((aligned(64)));
 static u8 states[FUZZ_STATES_MAX][FUZZ_STATE_SIZE] __attribute__((aligned(64)));
+static u8 own_state[FUZZ_STATE_SIZE] __attribute__((aligned(64)));
 static u8 area[FUZZ_STATE_SIZE] __attribute__((aligned(64)));
 static struct fuzz_case cases[FUZZ_SLOTS + PER_SECTOR] __attribute__((aligned(16)));
 static u8 records[FUZZ_SLOTS * FUZZ_RECORD_512] __attribute__((aligned(16)));
@@ -42,11 +43,13 @@ static void read_head(void)
 {
 	io(false, 0, head_sector, 1);
 	memcpy(&head, head_sector, sizeof(head));
-	if (memcmp(head.magic, FUZZ_MAGIC, sizeof(head.magic)) || head.states > FUZZ_STATES_MAX ||
+	if (memcmp(head.magic, FUZZ_MAGIC, sizeof(head.magic)) ||
+	    (head.states > FUZZ_STATES_MAX && !head.own_states) ||
 	    (head.record_size != FUZZ_RECORD && head.record_size != FUZZ_RECORD_512))
 		panic("there are no cases on the disk\n");
 	io(false, head.templates_at, templates, sizeof(templates) / FUZZ_SECTOR);
-	io(false, head.states_at, states, head.states * (FUZZ_STATE_SIZE / FUZZ_SECTOR));
+	if (!head.own_states)
+		io(false, head.states_at, states, head.states * (FUZZ_STATE_SIZE / FUZZ_SECTOR));
 }
 
 static u8 *page_from(u64 va, u32 template, u64 flags)
@@ -147,6 +150,39 @@ static void registers_set(const struct fuzz_case *c)
 		u.ds = u.es = u.gs = SEL_UDATA;
 	u.ip = FUZZ_CODE + c->slot * FUZZ_SLOT;
 	u.flags = c->rflags | FL_IF | 2;
+}
+
+static void start_set(const struct fuzz_start *s)
+{
+	u.ip = s->ip;
+	u.es = s->sel[0];
+	u.cs = s->sel[1];
+	u.ss = s->sel[2];
+	u.ds = s->sel[3];
+	u.fs = s->sel[4];
+	u.gs = s->sel[5];
+#ifdef __x86_64__
+	u.fs_base = s->fs_base;
+	u.gs_base = s->gs_base;
+#endif
+	for (u32 i = 0; i < s->changes && i < FUZZ_CHANGES; i++) {
+		u32 at = s->changed_at[i] % (FUZZ_WRITABLE * (PAGE / 8));
+
+		pages[at / (PAGE / 8)][at % (PAGE / 8)] = s->changed[i];
+	}
+}
+
+static u8 *state_of(const struct fuzz_case *c)
+{
+	const struct fuzz_start *s = (const struct fuzz_start *)(own_state + FUZZ_START);
+
+	if (!head.own_states)
+		return states[c->state % head.states];
+	io(false, head.states_at + c->state * (FUZZ_STATE_SIZE / FUZZ_SECTOR), own_state,
+	   FUZZ_STATE_SIZE / FUZZ_SECTOR);
+	if (s->valid)
+		start_set(s);
+	return own_state;
 }
 
 static void registers_get(struct fuzz_record *r, const struct fuzz_case *c)
@@ -262,7 +298,7 @@ static void run_case(const struct fuzz_case *c, u8 *record)
 
 	memset(record, 0, head.record_size);
 	registers_set(c);
-	vectors_set(states[c->state % head.states]);
+	vectors_set(state_of(c));
 	done = ends_in_time();
 	memory_get(done ? r : &unseen);
 	r->id = c->id;

@@ -5,9 +5,11 @@
 #
 #   kmod_need		says what is missing here, and returns 1
 #   kmod_kernel		fetch and unpack the kernel that fits the installed headers
-#   kmod_build		module and test programs
+#   kmod_module		compile the module, and what ends the host
+#   kmod_build		them and the test programs
 #   kmod_initramfs FILE PLAN	with a plan: a line per program
 #   kmod_boot LOG KERNEL INITRAMFS SECONDS ARGS...	run QEMU; its status in the log
+#   kmod_log_clean LOG	the host's kernel has nothing to complain about, but for kmod_log_allowed
 #
 # Directories: kmod_top (sources), kmod_work (built things, logs), kmod_cache
 # (the kernel; kept, so that the next time works offline).
@@ -97,8 +99,8 @@ kmod_compile() {
 	gcc -std=gnu11 -O2 -Wall -Wextra -I"$kmod_top/include" -I"$kmod_top" "$@" -o "$out"
 }
 
-kmod_build() {
-	local t build=$kmod_work/module
+kmod_module() {
+	local build=$kmod_work/module
 	mkdir -p "$kmod_work/bin" "$build"
 	cp -p "$kmod_top"/accel-driver/linux/* "$build/"
 	mkdir -p "$build/include/plex86"
@@ -109,7 +111,13 @@ kmod_build() {
 	}
 	if grep -E '[.][chS]:.*warning:' "$kmod_work/module.log"; then return 1; fi
 	strip --strip-debug -o "$kmod_work/plex86.ko" "$build/plex86.ko" || return
-	for t in switch ioctl callers fuzz stress killer hotplug poweroff; do
+	kmod_compile poweroff -static "$kmod_top/tests/kmod/poweroff.c"
+}
+
+kmod_build() {
+	local t
+	kmod_module || return
+	for t in switch ioctl callers fuzz stress killer hotplug; do
 		kmod_compile $t -static -pthread "$kmod_top/tests/kmod/$t.c" || return
 	done
 	kmod_compile inject "$kmod_top/tests/kmod/inject.c" || return
@@ -163,4 +171,21 @@ kmod_boot() {
 	tr -d '\r' <"$log" >"$log.new" && mv "$log.new" "$log"
 	# The kernel's console is apart, as it would break the programs' lines.
 	grep -q '^=== done' "$log" || tail -n 60 "$log.console" | tr -d '\r' | sed 's/^/=== console /' >>"$log"
+}
+
+kmod_log_allowed=
+kmod_log_clean() {
+	if grep '^=== timeout' "$1"; then return 1; fi
+	grep -q '^=== done' "$1" || {
+		echo "the host did not come to its end:"
+		tail -n 25 "$1"
+		return 1
+	}
+	# From the module's loading on; what an emulated machine says at boot is not ours.
+	# Levels 0 to 3 are errors.
+	local from='plex86: loading'
+	grep -q "$from" "$1" || from=.		# the kernel's buffer has wrapped
+	! sed -n 's/^=== log //p' "$1" | sed -n "/$from/,\$p" |
+		grep -E '^<[0-3]>|WARNING|BUG|Oops|Call Trace|lockup|stall|general protection|[Uu]nexpected|not loaded' |
+		grep -vE "clocksource|tsc:${kmod_log_allowed:+|$kmod_log_allowed}"
 }

@@ -54,7 +54,7 @@ static const char *const keys[][24] = {
 	  "ranges_unmapped", "tables_watched", "table_lines_reread", "subtrees_dropped",
 	  "spaces_created", "spaces_evicted", "spaces_lost", "code_data_flips",
 	  "code_data_flips_refused", "code_pages_scanned", "code_pages_refused",
-	  "code_pages_with_traps", "spaces_with_tsc_traps" },
+	  "code_pages_with_traps", "code_pages_copied", "code_copies_read", "spaces_with_tsc_traps" },
 	{ "cost", "round_trip_ns", "map_page_ns", "emulated_instruction_ps",
 	  "break_even_instructions" },
 };

@@ -70,3 +70,12 @@ bool compare(const struct fuzz_record *a, const struct fuzz_record *b, bool avx5
 		compare_avx512((const uint8_t *)a, (const uint8_t *)b, d);
 	return !memcmp(d, &none, sizeof(none));
 }
+
+bool diffs_overlap(const struct diff *x, const struct diff *y)
+{
+	return (x->outcome && y->outcome) || (x->error && y->error) || (x->cr2 && y->cr2) ||
+	       (x->dr6 && y->dr6) || (x->memory && y->memory) || (x->selectors && y->selectors) ||
+	       (x->bases && y->bases) || x->flags & y->flags || x->gpr & y->gpr ||
+	       x->fcw & y->fcw || x->fsw & y->fsw || x->ftw & y->ftw || x->mxcsr & y->mxcsr ||
+	       x->st & y->st || x->vec & y->vec || x->opmask & y->opmask;
+}

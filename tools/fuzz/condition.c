@@ -101,6 +101,12 @@ static bool plain_ud(const struct asked *a)
 	return a->n->a->vector == 6 && a->n->a->ip == a->n->insn_at;
 }
 
+/* #SS, #GP or #PF by the instruction itself. */
+static bool plain_fault(const struct asked *a)
+{
+	return a->n->a->vector >= 12 && a->n->a->vector <= 14 && a->n->a->ip == a->n->insn_at;
+}
+
 static bool memory_operand(const struct asked *a)
 {
 	return a->n->insn.raw.modrm.mod != 3;
@@ -119,6 +125,11 @@ static bool far_branch(const struct asked *a)
 static bool code64(const struct asked *a)
 {
 	return !a->k->code32;
+}
+
+static bool emulated(const struct asked *a)
+{
+	return a->k->emulated;
 }
 
 static bool code32(const struct asked *a)
@@ -146,6 +157,7 @@ static const struct {
 	{ "far", far_branch }, { "memory-operand", memory_operand }, { "immediate", count_by_immediate },
 	{ "prefix66", prefix_66 }, { "prefix67", prefix_67 }, { "code64", code64 }, { "code32", code32 },
 	{ "segment-register", segment_operand }, { "plain-ud", plain_ud },
+	{ "plain-fault", plain_fault }, { "emulated", emulated },
 };
 #define CONDITIONS (sizeof(conditions) / sizeof(conditions[0]))
 

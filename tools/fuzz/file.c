@@ -50,6 +50,16 @@ void file_like(const struct case_file *f, struct case_file *out, uint32_t cases)
 	memcpy(sector(out, 1), sector(f, 1), (size_t)(f->head.cases_at - 1) * FUZZ_SECTOR);
 }
 
+/* The same memory, and a state for each case. */
+void file_own_states(const struct case_file *f, struct case_file *out, uint32_t cases)
+{
+	out->head = f->head;
+	out->head.cases = out->head.states = cases;
+	out->head.own_states = 1;
+	lay_out(out);
+	memcpy(sector(out, 1), sector(f, 1), FUZZ_TEMPLATES * FUZZ_PAGE);
+}
+
 bool file_write(const struct case_file *f, const char *path)
 {
 	FILE *to = fopen(path, "wb");
@@ -68,7 +78,8 @@ bool file_read(struct case_file *f, const char *path)
 {
 	FILE *from = fopen(path, "rb");
 	bool ok = from && fread(&f->head, 1, sizeof(f->head), from) == sizeof(f->head) &&
-		  !memcmp(f->head.magic, FUZZ_MAGIC, 8) && f->head.states <= FUZZ_STATES_MAX &&
+		  !memcmp(f->head.magic, FUZZ_MAGIC, 8) &&
+		  f->head.states <= (f->head.own_states ? f->head.cases : FUZZ_STATES_MAX) &&
 		  f->head.cases <= 1u << 24 &&
 		  (f->head.record_size == FUZZ_RECORD || f->head.record_size == FUZZ_RECORD_512);
 
@@ -92,5 +103,5 @@ const struct fuzz_record *file_record(const struct case_file *f, uint32_t n)
 
 const uint8_t *file_state(const struct case_file *f, uint32_t n)
 {
-	return (uint8_t *)sector(f, f->head.states_at) + (n % f->head.states) * FUZZ_STATE_SIZE;
+	return (uint8_t *)sector(f, f->head.states_at) + (size_t)(n % f->head.states) * FUZZ_STATE_SIZE;
 }

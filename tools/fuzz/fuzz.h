@@ -32,6 +32,7 @@ struct kind {
 	bool code32;
 	bool kernel64;		/* 32-bit code under it is compatibility mode */
 	bool avx512;		/* registers are recorded, EVEX is made */
+	bool emulated;		/* natively it runs on QEMU's CPU */
 	bool bytes;		/* random bytes, not instructions */
 };
 
@@ -55,6 +56,7 @@ struct maker {
 void make_head(const struct maker *m, struct fuzz_head *h);
 void make_template(const struct maker *m, uint32_t block, uint32_t n, uint8_t page[FUZZ_PAGE]);
 void make_state(const struct maker *m, uint32_t block, uint32_t n, uint8_t image[FUZZ_STATE_SIZE]);
+void spare_qemu(uint8_t *code, uint32_t len);	/* spare.c */
 void make_case(const struct maker *m, uint32_t id, struct fuzz_case *c);
 
 /* One instruction; where a relative branch has its displacement, to be set later. */
@@ -73,6 +75,7 @@ struct case_file {
 void file_begin(const struct maker *m, struct case_file *f, uint32_t block, uint32_t cases);
 /* The same memory and states for other cases. */
 void file_like(const struct case_file *f, struct case_file *out, uint32_t cases);
+void file_own_states(const struct case_file *f, struct case_file *out, uint32_t cases);
 bool file_write(const struct case_file *f, const char *path);
 bool file_read(struct case_file *f, const char *path);
 const struct fuzz_record *file_record(const struct case_file *f, uint32_t n);
@@ -90,6 +93,8 @@ struct diff {
 	uint32_t vec, opmask;	/* registers XMM/YMM/ZMM 0-31, 0-7 */
 };
 bool compare(const struct fuzz_record *a, const struct fuzz_record *b, bool avx512, struct diff *d);
+/* Is there anything that is in both? */
+bool diffs_overlap(const struct diff *x, const struct diff *y);
 
 /* ---- narrowing (narrow.c) ---- */
 uint32_t narrow(const struct case_file *f, const struct case_file *g, const struct kind *k,
@@ -98,6 +103,8 @@ struct narrowed {
 	const struct fuzz_case *origin;		/* whole */
 	const struct fuzz_case *c;		/* up to the instruction that differs */
 	const struct fuzz_record *a, *b;
+	const struct fuzz_record *third[3];	/* of struct third, each may be NULL */
+	uint32_t record;			/* their number in the file that a, b are from */
 	const struct fuzz_record *before;	/* it, the same for both; NULL: c's own registers */
 	struct diff diff;
 	bool decoded;
@@ -107,9 +114,17 @@ struct narrowed {
 	bool vanished;				/* no difference when run again; a, b are of the first run */
 };
 typedef void (*narrowed_fn)(const struct narrowed *n, void *arg);
-/* @f, @g: two runs of the cases; @p, @q: two runs of what narrow() made of them. */
-void narrowed_each(const struct case_file *f, const struct case_file *g, const struct case_file *p,
-		   const struct case_file *q, const struct kind *k, narrowed_fn fn, void *arg);
+/* Two runs of the same cases. */
+struct runs {
+	const struct case_file *a, *b;
+};
+/* Of another executor: runs of what isolate() made, of what resume() made of that, of prefixes. */
+struct third {
+	const struct case_file *alone, *resumed, *prefixes;
+};
+/* @prefixes: runs of what narrow() made of the cases.  @third: or NULL. */
+void narrowed_each(const struct runs *cases, const struct runs *prefixes,
+		   const struct third *third, const struct kind *k, narrowed_fn fn, void *arg);
 /* Takes the next instruction of a case for the one to blame; false after the last. */
 bool narrowed_next(struct narrowed *n, const struct kind *k);
 
@@ -122,8 +137,26 @@ bool narrowed_at(struct narrowed *n, const struct kind *k, uint32_t at);
 /* Whether all of the case is known to be executed one instruction after the other. */
 bool narrowed_straight(const struct narrowed *n, const struct kind *k);
 
+/* ---- the third opinion (third.c) ---- */
+/* The third executor does the same as the second in all that the table does not cover, or NULL. */
+const char *third_explains(const struct table *t, const struct narrowed *n, const struct kind *k);
+
 /* The entry that explains all of it, or NULL. */
 const char *table_explains(const struct table *t, const struct narrowed *n, const struct kind *k);
+/* What its entries leave of the difference; returns the first that covers something, or NULL. */
+const char *table_leaves(const struct table *t, const struct narrowed *n, const struct kind *k,
+			 struct diff *left);
+
+/* Puts cases in an order in which each batch has rising slots. */
+void put_in_batches(struct fuzz_case *c, uint32_t n);
+
+/* ---- parts of cases (part.c) ---- */
+/* Of each case that differs, the instruction to blame, from the state that it began with. */
+void isolate(const struct runs *cases, const struct runs *prefixes, const struct kind *k,
+	     struct case_file *out);
+/* What is left to do where the cases of @f have ended: by a fault, whose IP is before. */
+void resume(const struct case_file *f, struct case_file *out);
+bool can_resume(const struct fuzz_record *r);
 
 /* ---- showing (show.c) ---- */
 void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t seed);

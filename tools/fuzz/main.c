@@ -13,10 +13,16 @@ static const char usage_text[] =
 "       fuzzer [options] compare A B OUT     two runs of the same cases; what differs, by\n"
 "                                            prefixes, goes to OUT; prints how many do\n"
 "       fuzzer [options] explain A B P Q     and two runs of what compare made\n"
+"       fuzzer [options] isolate A B P Q OUT for a third executor: what is to blame\n"
+"       fuzzer resume R OUT                  what is left to do after its run of that\n"
+"       fuzzer [options] explain A B P Q R S T\n"
+"                                            T: its run of P; what these say as B does is\n"
+"                                            not B's own doing\n"
 "       fuzzer [options] spoil FILE N BIT    changes the N-th record, for tests\n"
 "  -k KIND   code64, compat, code32\n"
 "  -r        random bytes instead of instructions\n"
 "  -5        with AVX-512\n"
+"  -q        on QEMU's CPU: without what it dies of\n"
 "  -s SEED -f FIRST -n COUNT\n"
 "  -t FILE   table of known differences\n"
 "  -a        explain: show also what is explained\n";
@@ -83,6 +89,16 @@ static void must_be_complete(const struct case_file *f, const char *path)
 		}
 }
 
+static void must_be_the_same(const struct case_file *f, const char *a, const struct case_file *g,
+			     const char *b)
+{
+	if (f->head.cases == g->head.cases &&
+	    !memcmp(f->cases, g->cases, f->head.cases * sizeof(*f->cases)))
+		return;
+	fprintf(stderr, "fuzzer: %s and %s are not of the same cases\n", a, b);
+	exit(2);
+}
+
 static int do_compare(const char *a, const char *b, const char *out)
 {
 	struct case_file f, g, o;
@@ -92,11 +108,7 @@ static int do_compare(const char *a, const char *b, const char *out)
 	must_read(&g, b);
 	must_be_complete(&f, a);
 	must_be_complete(&g, b);
-	if (f.head.cases != g.head.cases ||
-	    memcmp(f.cases, g.cases, f.head.cases * sizeof(*f.cases))) {
-		fprintf(stderr, "fuzzer: %s and %s are not of the same cases\n", a, b);
-		return 2;
-	}
+	must_be_the_same(&f, a, &g, b);
 	n = narrow(&f, &g, &maker.kind, &o);
 	printf("%u\n", n);
 	return file_write(&o, out) ? 0 : 2;
@@ -175,7 +187,8 @@ static bool reserved_encoding(const struct narrowed *n)
 	struct narrowed m = *n;
 	uint8_t byte;
 
-	if (n->a->vector != 6 || outside(n, n->a) || narrowed_at(&m, &maker.kind, n->a->ip))
+	/* Behind the code that was left there is an UD2, where the whole case may have a VEX. */
+	if (n->a->vector != 6 || n->a->ip >= n->c->len || narrowed_at(&m, &maker.kind, n->a->ip))
 		return false;
 	byte = n->origin->code[n->a->ip];
 	return byte == 0xc4 || byte == 0xc5;
@@ -190,6 +203,8 @@ static void judge(const struct narrowed *n, void *arg)
 	if (!table)
 		table = table_read(table_path);
 	why = n->vanished ? any_of_all(table, n) : table_explains(table, n, &maker.kind);
+	if (!why)
+		why = third_explains(table, n, &maker.kind);
 	if (!why)
 		why = one_stopped(table, n);
 	if (!why)
@@ -214,19 +229,59 @@ static void judge(const struct narrowed *n, void *arg)
 		show(stdout, n, &maker.kind, maker.seed);
 }
 
+struct four {
+	struct case_file f[4];
+	struct runs cases, prefixes;
+};
+
+static void read_four(struct four *r, char **path)
+{
+	for (int i = 0; i < 4; i++) {
+		must_read(&r->f[i], path[i]);
+		must_be_complete(&r->f[i], path[i]);
+	}
+	r->cases = (struct runs){ &r->f[0], &r->f[1] };
+	r->prefixes = (struct runs){ &r->f[2], &r->f[3] };
+}
+
 /* Two lines of code for scripts: what was explained and by what; the sum at the end. */
-static int do_explain(char **path)
+static int do_explain(char **path, bool with_third)
 {
 	static struct tally t;
-	struct case_file f[4];
+	struct case_file f[3];
+	struct third third = { &f[0], &f[1], &f[2] };
+	struct four r;
 
-	for (int i = 0; i < 4; i++) {
-		must_read(&f[i], path[i]);
-		must_be_complete(&f[i], path[i]);
+	read_four(&r, path);
+	for (int i = 0; with_third && i < 3; i++) {
+		must_read(&f[i], path[4 + i]);
+		must_be_complete(&f[i], path[4 + i]);
 	}
-	narrowed_each(&f[0], &f[1], &f[2], &f[3], &maker.kind, judge, &t);
+	if (with_third)
+		must_be_the_same(&f[2], path[6], &r.f[2], path[2]);
+	narrowed_each(&r.cases, &r.prefixes, with_third ? &third : NULL, &maker.kind, judge, &t);
 	printf("sum: %u %u\n", t.differing, t.explained);
 	return 0;
+}
+
+static int do_isolate(char **path, const char *out)
+{
+	struct case_file o;
+	struct four r;
+
+	read_four(&r, path);
+	isolate(&r.cases, &r.prefixes, &maker.kind, &o);
+	return file_write(&o, out) ? 0 : 2;
+}
+
+static int do_resume(const char *path, const char *out)
+{
+	struct case_file f, o;
+
+	must_read(&f, path);
+	must_be_complete(&f, path);
+	resume(&f, &o);
+	return file_write(&o, out) ? 0 : 2;
 }
 
 static int do_spoil(const char *path, uint32_t n, uint32_t bit)
@@ -248,11 +303,12 @@ int main(int argc, char **argv)
 
 	kind("code64");
 	maker.seed = 1;
-	while ((o = getopt(argc, argv, "k:r5s:f:n:t:a")) != -1) {
+	while ((o = getopt(argc, argv, "k:r5qs:f:n:t:a")) != -1) {
 		switch (o) {
 		case 'k': kind(optarg); break;
 		case 'r': maker.kind.bytes = true; break;
 		case '5': maker.kind.avx512 = true; break;
+		case 'q': maker.kind.emulated = true; break;
 		case 's': maker.seed = number(optarg); break;
 		case 'f': first = number(optarg); break;
 		case 'n': count = number(optarg); break;
@@ -272,8 +328,12 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[0], "compare") && argc == 4)
 		return do_compare(argv[1], argv[2], argv[3]);
-	if (!strcmp(argv[0], "explain") && argc == 5)
-		return do_explain(argv + 1);
+	if (!strcmp(argv[0], "isolate") && argc == 6)
+		return do_isolate(argv + 1, argv[5]);
+	if (!strcmp(argv[0], "resume") && argc == 3)
+		return do_resume(argv[1], argv[2]);
+	if (!strcmp(argv[0], "explain") && (argc == 5 || argc == 8))
+		return do_explain(argv + 1, argc == 8);
 	if (!strcmp(argv[0], "spoil") && argc == 4)
 		return do_spoil(argv[1], number(argv[2]), number(argv[3]));
 	usage();

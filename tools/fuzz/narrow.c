@@ -87,7 +87,7 @@ static int by_batch(const void *x, const void *y)
 	return (int)a->slot - (int)b->slot;
 }
 
-static void put_in_batches(struct fuzz_case *c, uint32_t n)
+void put_in_batches(struct fuzz_case *c, uint32_t n)
 {
 	uint32_t in_slot[FUZZ_SLOTS] = { 0 };
 
@@ -161,20 +161,26 @@ static void decode_at(const ZydisDecoder *d, struct narrowed *n, uint32_t at)
 							 &n->insn, n->operand));
 }
 
+static void records_at(const struct runs *r, uint32_t i, struct narrowed *out)
+{
+	out->record = i;
+	out->a = file_record(r->a, i);
+	out->b = file_record(r->b, i);
+}
+
 /* One case with all its prefixes, places[0..n). */
-static void one_case(const struct case_file *f, const struct case_file *g, const struct kind *k,
-		     const struct place *p, uint32_t n, struct narrowed *out)
+static void one_case(const struct runs *r, const struct kind *k, const struct place *p, uint32_t n,
+		     struct narrowed *out)
 {
 	const struct fuzz_record *before = NULL;
 	ZydisDecoder d;
 	struct starts s;
 
 	memset(out, 0, sizeof(*out));
-	out->origin = &f->cases[p[n - 1].index];
+	out->origin = &r->a->cases[p[n - 1].index];
 	for (uint32_t i = 0; i < n; i++) {
-		out->c = &f->cases[p[i].index];
-		out->a = file_record(f, p[i].index);
-		out->b = file_record(g, p[i].index);
+		out->c = &r->a->cases[p[i].index];
+		records_at(r, p[i].index, out);
 		out->before = before;
 		if (!compare(out->a, out->b, k->avx512, &out->diff))
 			break;
@@ -187,9 +193,9 @@ static void one_case(const struct case_file *f, const struct case_file *g, const
 }
 
 /* What did not differ again: the records of the first time, every instruction suspect. */
-static void first_time(const struct case_file *f, const struct case_file *g, const struct kind *k,
-		       struct narrowed *out)
+static void first_time(const struct runs *r, const struct kind *k, struct narrowed *out)
 {
+	const struct case_file *f = r->a;
 	ZydisDecoder d;
 	uint32_t i;
 
@@ -197,8 +203,7 @@ static void first_time(const struct case_file *f, const struct case_file *g, con
 		;
 	if (i == f->head.cases)
 		return;
-	out->a = file_record(f, i);
-	out->b = file_record(g, i);
+	records_at(r, i, out);
 	out->before = NULL;
 	compare(out->a, out->b, k->avx512, &out->diff);
 	decoder_init(&d, k);
@@ -227,9 +232,23 @@ bool narrowed_at(struct narrowed *n, const struct kind *k, uint32_t at)
 	return n->decoded;
 }
 
-void narrowed_each(const struct case_file *f, const struct case_file *g, const struct case_file *p,
-		   const struct case_file *q, const struct kind *k, narrowed_fn fn, void *arg)
+static void third_records(const struct third *t, struct narrowed *n)
 {
+	if (n->record < t->prefixes->head.cases)
+		n->third[2] = file_record(t->prefixes, n->record);
+	for (uint32_t i = 0; i < t->alone->head.cases && i < t->resumed->head.cases; i++) {
+		if (t->alone->cases[i].id != n->c->id || t->alone->cases[i].prefix != n->c->prefix)
+			continue;
+		n->third[0] = file_record(t->alone, i);
+		if (can_resume(n->third[0]))
+			n->third[1] = file_record(t->resumed, i);
+	}
+}
+
+void narrowed_each(const struct runs *cases, const struct runs *prefixes,
+		   const struct third *third, const struct kind *k, narrowed_fn fn, void *arg)
+{
+	const struct case_file *p = prefixes->a;
 	uint32_t n = p->head.cases, i, j;
 	struct place *l = calloc(n + 1, sizeof(*l));
 
@@ -243,9 +262,11 @@ void narrowed_each(const struct case_file *f, const struct case_file *g, const s
 
 		for (j = i; j < n && l[j].id == l[i].id; j++)
 			;
-		one_case(p, q, k, l + i, j - i, &one);
+		one_case(prefixes, k, l + i, j - i, &one);
 		if (one.vanished)
-			first_time(f, g, k, &one);
+			first_time(cases, k, &one);
+		else if (third)
+			third_records(third, &one);
 		fn(&one, arg);
 	}
 	free(l);

@@ -136,13 +136,32 @@ static void registers(FILE *to, const struct narrowed *n)
 	}
 }
 
+/* Where the third executor did not do as the second, and how (third.c). */
+static void third(FILE *to, const struct narrowed *n, const struct kind *k)
+{
+	static const char *const name[3] = { "alone", "then Bochs", "whole" };
+
+	for (int i = 0; i < 3; i++) {
+		const struct fuzz_record *r = n->third[i];
+		struct narrowed m = *n;
+
+		if (!r || compare(r, n->b, k->avx512, &m.diff))
+			continue;
+		m.a = r;
+		fprintf(to, "   third, %s: vector %x error %x at %llx, is not as native in", name[i],
+			r->vector, r->error, (unsigned long long)r->ip);
+		fields_print(to, &m);
+		fprintf(to, "\n");
+	}
+}
+
 void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t seed)
 {
 	const struct fuzz_record *a = n->a, *b = n->b;
 
-	fprintf(to, "case %u of seed %llu, %s%s, state %u%s\n", n->origin->id,
+	fprintf(to, "case %u of seed %llu, %s%s, state %u, record %u%s\n", n->origin->id,
 		(unsigned long long)seed, k->code32 ? k->kernel64 ? "compat" : "code32" : "code64",
-		k->bytes ? ", random bytes" : "", n->c->state,
+		k->bytes ? ", random bytes" : "", n->c->state, n->record,
 		n->vanished ? ": does not differ when it is run again" : "");
 	code(to, n, k);
 	fprintf(to, "   %s differs in",
@@ -155,6 +174,7 @@ void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t see
 		fprintf(to, "   native: vector %x error %x at %llx cr2=%llx dr6=%x\n", b->vector, b->error,
 			(unsigned long long)b->ip, (unsigned long long)b->cr2, b->dr6);
 	}
+	third(to, n, k);
 	registers(to, n);
 	vectors(to, n);
 	if (n->diff.memory) {

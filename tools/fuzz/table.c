@@ -35,6 +35,7 @@ static bool known_kind(const char *k)
 {
 	static const char *const kinds[] = {
 		"never", "rare", "undefined", "approximate", "choice", "limit", "bochs",
+		"host",
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
@@ -160,11 +161,12 @@ enum table_use table_use(const struct table *t, const ZydisDecodedInstruction *i
 	return use;
 }
 
-const char *table_explains(const struct table *t, const struct narrowed *n, const struct kind *k)
+const char *table_leaves(const struct table *t, const struct narrowed *n, const struct kind *k,
+			 struct diff *left)
 {
 	const char *first = NULL;
-	struct diff left = n->diff;
 
+	*left = n->diff;
 	for (uint32_t i = 0; t && i < t->n; i++) {
 		const struct entry *e = &t->e[i];
 
@@ -172,8 +174,16 @@ const char *table_explains(const struct table *t, const struct narrowed *n, cons
 			continue;
 		if (n->decoded ? !is_for(e, &n->insn) : strcmp(e->what, "undecodable"))
 			continue;
-		if (conditions_hold(e->conditions, n, k) && fields_take(e->fields, n, &left) && !first)
+		if (conditions_hold(e->conditions, n, k) && fields_take(e->fields, n, left) && !first)
 			first = e->line;
 	}
+	return first;
+}
+
+const char *table_explains(const struct table *t, const struct narrowed *n, const struct kind *k)
+{
+	struct diff left;
+	const char *first = table_leaves(t, n, k, &left);
+
 	return diff_is_empty(&left) ? first : NULL;
 }
