@@ -18,7 +18,7 @@
 
 #include <plex86/addr.h>
 
-/* HLT: in user mode #GP with RIP at it, in every mode, whatever the prefixes before. */
+/* HLT: in user mode #GP with RIP at it, in code of every width. */
 #define PLEX86_PATCH_TRAP	0xf4
 
 /*

@@ -95,7 +95,7 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 				    uint64_t icount, bool has_space, uint64_t *emulate);
 
 enum plex86_slice_end {
-	PLEX86_SLICE_ASYNC,	/* deadline or kick: nothing about the code */
+	PLEX86_SLICE_ASYNC,	/* deadline or kick: the burst may go on */
 	PLEX86_SLICE_STEP,	/* an instruction must be emulated */
 	PLEX86_SLICE_STUCK,	/* ... and it will trap again: this page is for Bochs */
 };

@@ -296,9 +296,9 @@ static enum plex86_verdict run_slice(struct plex86_run *run)
 			break;
 		case PLEX86_EXIT_TRAP:
 			/* A trap, not a fault: RIP is behind the instruction already. */
-			run->slice->single_step = exit.vector == 1;
+			run->slice->single_step = exit.vector == PLEX86_VECTOR_DB;
 			/* An instruction that the host lacks: its kind comes in packs. */
-			run->core->pause = exit.vector == 6;
+			run->core->pause = exit.vector == PLEX86_VECTOR_UD;
 			verdict = end(run, PLEX86_SLICE_STEP);
 			break;
 		case PLEX86_EXIT_LOST:

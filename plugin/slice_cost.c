@@ -12,8 +12,9 @@
 #define TRIP_WINDOW 64
 
 /*
- * What #UD costs varies by more than code between two of them takes (in a virtual
- * machine an outer hypervisor looks at each first: 25 to 70 us were seen).
+ * #UD takes up to so many times what other traps take, and varies by more than the code
+ * between two of them does: in a virtual machine an outer hypervisor looks at each first
+ * (16 to 70 us were seen).  So what may be that earns nothing.
  */
 #define UNDEFINED_DOUBT 4
 
@@ -22,6 +23,11 @@
 
 /* ... but not more than so many times. */
 #define TRIP_MAX 4
+
+static uint64_t beyond(uint64_t ns, uint64_t least)
+{
+	return ns > least ? ns - least : 0;
+}
 
 /* How much dearer a trip to this space is than to one without traps. */
 static uint64_t extra_ns(const struct plex86_caps *caps, const struct plex86_shadow *s)
@@ -63,7 +69,7 @@ static void learn_trip(struct plex86_trip *t, uint64_t usual_ns, uint64_t ran_ns
  */
 static uint64_t overhead(const struct plex86_caps *caps, uint64_t usual, uint64_t took, uint64_t other)
 {
-	uint64_t more = took > other ? took - other : 0;
+	uint64_t more = beyond(took, other);
 
 	if (more > TRIP_MAX * caps->round_trip_ns)
 		more = TRIP_MAX * caps->round_trip_ns;
@@ -75,14 +81,18 @@ void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, 
 {
 	struct plex86_core *core = run->core;
 	struct plex86_shadow *s = run->space;
-	struct plex86_trip *t = exit->reason == PLEX86_EXIT_TRAP && exit->vector == 6 ? &s->undefined :
-				&s->trip;
-	uint64_t total, trip_ns, own;
+	uint64_t usual = core->caps->trip_ran_ns + extra_ns(core->caps, s), total, own, doubtful;
 
-	learn_trip(t, core->caps->trip_ran_ns + extra_ns(core->caps, s), exit->ran_ns);
-	trip_ns = t == &s->undefined ? UNDEFINED_DOUBT * t->ns : t->ns;
-	own = exit->ran_ns > trip_ns ? exit->ran_ns - trip_ns : 0;
-	run->own_ns += own > COLD_NS ? own - COLD_NS : 0;
+	if (exit->reason == PLEX86_EXIT_TRAP && exit->vector == PLEX86_VECTOR_UD) {
+		learn_trip(&s->undefined, UNDEFINED_DOUBT * usual, exit->ran_ns);
+		own = beyond(exit->ran_ns, s->undefined.ns);
+		doubtful = (UNDEFINED_DOUBT - 1) * s->undefined.ns;
+	} else {
+		learn_trip(&s->trip, usual, exit->ran_ns);
+		own = beyond(exit->ran_ns, s->trip.ns);
+		doubtful = COLD_NS;
+	}
+	run->own_ns += beyond(own, doubtful);
 	run->cost_ns += overhead(core->caps, core->caps->round_trip_ns + extra_ns(core->caps, s), took,
 				 own + run->maps_ns) + PLEX86_SLICE_NS;
 	/* A deadline that has passed has passed, or it would never be reached. */

@@ -19,6 +19,8 @@
 #define LEGACY_END		416	/* from here on: reserved, or left to software */
 #define HEADER_BV		512
 
+#define COMPONENT_PKRU		9
+
 #define FCW_INIT		0x037f
 #define MXCSR_INIT		0x1f80
 
@@ -33,7 +35,7 @@ static const struct {
 		sizeof(((struct plex86_vec *)0)->zmm_hi256) },
 	[7] = { offsetof(struct plex86_vec, hi16_zmm),
 		sizeof(((struct plex86_vec *)0)->hi16_zmm) },
-	[9] = { offsetof(struct plex86_vec, pkru), sizeof(((struct plex86_vec *)0)->pkru) },
+	[COMPONENT_PKRU] = { offsetof(struct plex86_vec, pkru), sizeof(((struct plex86_vec *)0)->pkru) },
 };
 
 static uint32_t get32(const void *p)
@@ -143,6 +145,21 @@ uint64_t plex86_xstate_to_vec(const struct plex86_xstate_layout *layout,
 	vec->valid = valid;
 	vec->reserved = 0;
 	return bv & ~valid;
+}
+
+uint32_t plex86_xstate_pkru(const struct plex86_xstate_layout *layout, const void *image)
+{
+	return get32((const uint8_t *)image + layout->offset[COMPONENT_PKRU]);
+}
+
+void plex86_xstate_set_pkru(const struct plex86_xstate_layout *layout, void *image, uint32_t pkru)
+{
+	uint64_t bv;
+
+	memcpy(&bv, (uint8_t *)image + HEADER_BV, sizeof(bv));
+	bv |= PLEX86_X_PKRU;
+	memcpy((uint8_t *)image + HEADER_BV, &bv, sizeof(bv));
+	put32((uint8_t *)image + layout->offset[COMPONENT_PKRU], pkru);
 }
 
 static int all_zero(const uint8_t *p, uint32_t size)

@@ -13,7 +13,7 @@
 #define PLEX86_XSTATE_NCOMP	10	/* x87 to PKRU; later components are left alone */
 #define PLEX86_XSTATE_MIN	576	/* legacy area and header, bytes */
 
-/* What conversion understands; PKRU is carried but no engine here loads it. */
+/* What conversion understands; no engine here loads a guest's PKRU. */
 #define PLEX86_XSTATE_KNOWN	(PLEX86_X_X87 | PLEX86_X_SSE | PLEX86_X_AVX | \
 				 PLEX86_X_AVX512 | PLEX86_X_PKRU)
 
@@ -56,6 +56,10 @@ void plex86_xstate_from_vec(const struct plex86_xstate_layout *layout,
  */
 uint64_t plex86_xstate_to_vec(const struct plex86_xstate_layout *layout,
 			      const void *image, uint64_t mask, struct plex86_vec *vec);
+
+/* PKRU of @image; the layout must have it. */
+uint32_t plex86_xstate_pkru(const struct plex86_xstate_layout *layout, const void *image);
+void plex86_xstate_set_pkru(const struct plex86_xstate_layout *layout, void *image, uint32_t pkru);
 
 /*
  * Do both describe the same registers?  Bytes that no register stands for

@@ -31,7 +31,7 @@
 #define PLEX86_VA_LIMIT		BIT_ULL(47)
 #define PLEX86_MAX_MSRS		4
 
-/* The protection key of pages that can be executed only, and PKRU, which forbids it the rest. */
+/* Pages that can be executed only have this key, whose pages PKRU forbids to read and write. */
 #define PLEX86_EXEC_ONLY_KEY	1
 #define PLEX86_GUEST_PKRU	(1u << 2 * PLEX86_EXEC_ONLY_KEY)
 

@@ -227,6 +227,7 @@ void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_
 
 	if (s->exec_only)
 		wrpkru(pkru);
+
 	/* An entry that the CPU refused may not have come as far as CR3. */
 	if (nx->guest_cr3 & X86_CR3_PCID_MASK && !(nx->guest_cr3 & CR3_KEEP) &&
 	    nx->abort != NX_ABORT_FAULT)

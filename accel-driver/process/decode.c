@@ -26,10 +26,8 @@
 #define INTN_SYSCALL	0x80
 
 #define VECTOR_DE	0
-#define VECTOR_DB	1
 #define VECTOR_BP	3
 #define VECTOR_OF	4
-#define VECTOR_UD	6
 #define VECTOR_AC	17
 
 #ifndef SEGV_PKUERR
@@ -113,7 +111,7 @@ static enum stop_kind decode_sigtrap(struct plex86_space *s, struct stop *stop,
 		/* One of ours (traps.c), before its instruction. */
 		return trap(exit, PLEX86_VECTOR_UNKNOWN);
 	case TRAP_TRACE:
-		return trap(exit, VECTOR_DB);
+		return trap(exit, PLEX86_VECTOR_DB);
 	default:
 		return trap(exit, PLEX86_VECTOR_UNKNOWN);
 	}
@@ -194,7 +192,7 @@ static enum stop_kind decode_signal(struct plex86_space *s, struct stop *stop, b
 	case SIGSYS:
 		return decode_sigsys(stop, exit);
 	case SIGILL:
-		return trap(exit, VECTOR_UD);
+		return trap(exit, PLEX86_VECTOR_UD);
 	case SIGFPE:
 		return trap(exit, stop->info.si_code == FPE_INTDIV ? VECTOR_DE :
 			    PLEX86_VECTOR_UNKNOWN);

@@ -21,7 +21,6 @@
 #define IMAGE_ROOM	32768
 
 #define XSTATE_LEAF	0xd
-#define XSTATE_BV	512		/* in the image: SDM vol. 1, 13.4.2 */
 #define PKRU_KEY_0	0x55555554u	/* no access but by key 0: Linux's default too */
 #define CPUID1_ECX_OSXSAVE	(1u << 27)
 #define CPUIDD1_EAX_XSAVES	(1u << 3)
@@ -71,7 +70,7 @@ int vec_probe(struct plex86_engine *e, pid_t pid)
 		return -EINVAL;
 	e->xsize = (uint32_t)iov.iov_len;
 	if (e->xlayout.xcr0 & PLEX86_X_PKRU)
-		memcpy(&e->pkru, e->ximage + e->xlayout.offset[9], sizeof(e->pkru));
+		e->pkru = plex86_xstate_pkru(&e->xlayout, e->ximage);
 	return 0;
 }
 
@@ -80,21 +79,6 @@ static uint64_t guest_mask(const struct plex86_engine *e, uint64_t xcr0)
 {
 	/* Without CR4.OSXSAVE XCR0 says nothing of SSE; x87 is always there. */
 	return (xcr0 | PLEX86_X_X87 | PLEX86_X_SSE) & e->xlayout.xcr0 & ~(uint64_t)PLEX86_X_PKRU;
-}
-
-/*
- * An image without PKRU would allow all, and what can be executed could be read.
- * Guest pages have key 0, or the one that Linux gives to pages that are only executed.
- */
-static void forbid_keys(struct plex86_engine *e)
-{
-	const uint32_t pkru = PKRU_KEY_0;
-	uint64_t bv;
-
-	memcpy(&bv, e->ximage + XSTATE_BV, sizeof(bv));
-	bv |= PLEX86_X_PKRU;
-	memcpy(e->ximage + XSTATE_BV, &bv, sizeof(bv));
-	memcpy(e->ximage + e->xlayout.offset[9], &pkru, sizeof(pkru));
 }
 
 int vec_load(struct plex86_space *s, const struct plex86_vec *vec, uint64_t xcr0, bool same)
@@ -108,8 +92,12 @@ int vec_load(struct plex86_space *s, const struct plex86_vec *vec, uint64_t xcr0
 	    ((same && e->last_run == s) || plex86_vec_equal(vec, &s->held)))
 		return 0;
 	plex86_xstate_from_vec(&e->xlayout, vec, mask, e->ximage, e->xsize);
+	/*
+	 * An image without PKRU allows all, and what can be executed could be read.  Guest
+	 * pages have key 0, or the one that Linux gives to pages that are only executed.
+	 */
 	if (e->caps.flags & PLEX86_CAP_EXEC_ONLY)
-		forbid_keys(e);
+		plex86_xstate_set_pkru(&e->xlayout, e->ximage, PKRU_KEY_0);
 	s->vec_known = false;
 	if (ptrace(PTRACE_SETREGSET, s->pid, NT_X86_XSTATE, &iov))
 		return -errno;
@@ -132,7 +120,7 @@ int vec_store(struct plex86_space *s, struct plex86_vec *vec, uint64_t xcr0)
 	lost = plex86_xstate_to_vec(&e->xlayout, e->ximage, guest_mask(e, xcr0), vec);
 	if (e->xlayout.xcr0 & PLEX86_X_PKRU) {
 		/* The host's own default is no change by the guest. */
-		memcpy(&pkru, e->ximage + e->xlayout.offset[9], sizeof(pkru));
+		pkru = plex86_xstate_pkru(&e->xlayout, e->ximage);
 		if (pkru == e->pkru || ((e->caps.flags & PLEX86_CAP_EXEC_ONLY) && pkru == PKRU_KEY_0))
 			lost &= ~(uint64_t)PLEX86_X_PKRU;
 	}

@@ -120,6 +120,8 @@ struct plex86_exit {
 	const char *why;	/* REFUSED, LOST: static string, one phrase */
 };
 
+#define PLEX86_VECTOR_DB	1u	/* SDM vol. 3, table 6-1 */
+#define PLEX86_VECTOR_UD	6u
 #define PLEX86_VECTOR_UNKNOWN	0xffffffffu
 
 /* run() flags */

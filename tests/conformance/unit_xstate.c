@@ -80,6 +80,22 @@ static void test_round_trips(const char *vendor, const struct plex86_xstate_leaf
 	tap_ok(good, "%s: header and reserved bytes zero, as XRSTOR wants", vendor);
 }
 
+static void test_pkru(void)
+{
+	struct plex86_xstate_layout l;
+	struct plex86_vec in, out;
+
+	plex86_xstate_layout_init(&l, ALL | PLEX86_X_PKRU, amd, 1);
+	fill(&in, 4, ALL);
+	plex86_xstate_from_vec(&l, &in, ~UINT64_C(0), image, l.size);
+	is(plex86_xstate_pkru(&l, image), 0, "an image without PKRU has zero there");
+	plex86_xstate_set_pkru(&l, image, 0x55555554);
+	is(plex86_xstate_pkru(&l, image), 0x55555554, "PKRU is what was set");
+	is(plex86_xstate_to_vec(&l, image, ~(uint64_t)PLEX86_X_PKRU, &out), PLEX86_X_PKRU,
+	   "and in use");
+	tap_ok(plex86_vec_equal(&in, &out), "and all else is what it was");
+}
+
 static void test_masks(void)
 {
 	struct plex86_xstate_layout l;
@@ -215,6 +231,7 @@ int main(void)
 {
 	test_round_trips("AMD", amd);
 	test_round_trips("Intel", intel);
+	test_pkru();
 	test_masks();
 	test_mxcsr();
 	test_equal();

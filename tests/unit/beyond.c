@@ -156,7 +156,7 @@ static int undefined(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t bu
 	(void)cpu;
 	(void)budget_ns;
 	x->reason = PLEX86_EXIT_TRAP;
-	x->vector = 6;
+	x->vector = PLEX86_VECTOR_UD;
 	return 0;
 }
 
@@ -170,11 +170,19 @@ static void packs(void)
 	vm_do(ACT_READ, DATA);
 	vm_do(ACT_READ, DATA);
 	ok(engine.runs > 0);
-	plex86_core_user_mode(vm.core, t.cr3, vm.icount);
 	vm.icount += 1000000;	/* a burst that is worth it */
+	/* An event is near: not before it, whatever else. */
+	ok(!plex86_core_plan(vm.core, t.cr3, CODE, vm.icount, 10, &wait));
+	is(wait.ticks, 11, "ask behind the event");
 	ok(!plex86_core_plan(vm.core, t.cr3, CODE, vm.icount, 1000000, &wait));
 	ok(wait.leave_page && wait.ticks > 0);
 	vm.icount += wait.ticks;
+	ok(plex86_core_plan(vm.core, t.cr3, CODE, vm.icount, 1000000, &wait));
+	/* The guest's kernel was called in between: that was another burst. */
+	vm_do(ACT_READ, DATA);
+	plex86_core_kernel_mode(vm.core, vm.icount);
+	plex86_core_user_mode(vm.core, t.cr3, vm.icount);
+	vm.icount += 100000000;
 	ok(plex86_core_plan(vm.core, t.cr3, CODE, vm.icount, 1000000, &wait));
 	vm_close();
 	tap_ok(vm_is_clean(), "#UD: Bochs goes on to the end of the page, or for a while");

@@ -13,6 +13,7 @@ static struct tables t;
 static struct report {
 	uint32_t reason;
 	uint64_t ran_ns, addr;
+	uint32_t vector;	/* 0: unknown */
 } reports[8];
 static unsigned int nreports;
 static uint64_t budgets[8];
@@ -26,7 +27,7 @@ static int scripted(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t bud
 	}
 	budgets[nreports] = budget_ns;
 	x->reason = reports[nreports].reason;
-	x->vector = PLEX86_VECTOR_UNKNOWN;
+	x->vector = reports[nreports].vector ? reports[nreports].vector : PLEX86_VECTOR_UNKNOWN;
 	x->ran_ns = reports[nreports].ran_ns;
 	x->addr = reports[nreports].addr;
 	x->access = PLEX86_ACCESS_KNOWN;
@@ -116,6 +117,27 @@ static void learned_trip(void)
 	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 2500, 0 }, none);
 	is(vm.slice.ticks, 100, "longer ones after a while, and not those that really ran");
 	end("the length of a trip");
+}
+
+/* #UD is dearer than other traps, and the guest's clock must know by how much. */
+static void undefined(void)
+{
+	struct report ud = { PLEX86_EXIT_TRAP, 7000, 0, PLEX86_VECTOR_UD };
+	unsigned int i;
+
+	begin(1000000000, 1000);
+	for (i = 0; i < 200; i++) {
+		slice(50000, ud, none);
+		slice(50000, (struct report){ PLEX86_EXIT_TRAP, 1000, 0 }, none);
+	}
+	slice(50000, ud, none);
+	is(vm.slice.ticks, 1, "#UD: seven times the usual trip is learned");
+	ud.ran_ns = 12000;
+	slice(50000, ud, none);
+	is(vm.slice.ticks, 5000, "and what ran beyond is charged");
+	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 3000, 0 }, none);
+	is(vm.slice.ticks, 2000, "other traps are as they were");
+	end("the length of a trip that ends by #UD");
 }
 
 static void several_runs(void)
@@ -231,6 +253,7 @@ int main(void)
 {
 	one_run();
 	learned_trip();
+	undefined();
 	several_runs();
 	long_run(1000000000);
 	long_run(15000000);
