@@ -13,10 +13,16 @@
  * The budget is CPU time of the child.  The timer counts real time, as timers of
  * CPU time are coarse; what others took of it is added when it fires.  So on a
  * busy host the guest gets its time slices whole, and less often.
+ *
+ * Linux brings a process's clock up to date when it leaves the CPU, and else only
+ * with each tick.  If the handler runs on the child's core, the child does not, and its
+ * clock is exact.  From another core it may be milliseconds behind: then the child is
+ * stopped to see.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -73,6 +79,16 @@ static void arm(struct plex86_engine *e, uint64_t when)
 	timer_settime(e->timer, TIMER_ABSTIME, &spec, NULL);
 }
 
+/* @how: SIG_BLOCK or SIG_UNBLOCK. */
+static void mask_signal(const struct plex86_engine *e, int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, e->signo);
+	pthread_sigmask(how, &set, NULL);
+}
+
 /* Timer and kick() alike: look what is due. */
 static void on_signal(int signo)
 {
@@ -90,12 +106,14 @@ static void on_signal(int signo)
 		used = process_cpu_ns(e->clock) - e->cpu_start;
 		if (used + LATENCY_NS >= e->budget)
 			e->expired = 1;
+		else if (sched_getcpu() != e->child_core)
+			e->doubt = 1;
 		else
 			e->deadline = now + e->budget - used;
 	}
-	if (!e->expired && e->deadline != NEVER && !e->armed)
+	if (!e->expired && !e->doubt && e->deadline != NEVER && !e->armed)
 		arm(e, e->deadline);
-	if (e->running && (e->expired || deadline_kicked(e)))
+	if (e->running && (e->expired || e->doubt || deadline_kicked(e)))
 		ptrace(PTRACE_INTERRUPT, e->running, 0, 0);
 	errno = saved;
 }
@@ -156,7 +174,7 @@ void deadline_close(struct plex86_engine *e)
 		;
 	signal(e->signo, SIG_DFL);
 	if (e->mask_known && !sigismember(&e->old_mask, e->signo))
-		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+		mask_signal(e, SIG_UNBLOCK);
 	e->signo = 0;
 }
 
@@ -164,31 +182,43 @@ void deadline_begin(struct plex86_engine *e, const struct plex86_space *s, uint6
 		    uint64_t budget_ns)
 {
 	uint64_t now = process_now();
-	sigset_t set;
 
-	e->expired = 0;
+	e->expired = e->doubt = 0;
+	e->child_core = s->cpu;
 	e->clock = s->clock;
 	e->cpu_start = cpu_start;
 	e->budget = budget_ns;
 	e->deadline = budget_ns > NEVER - 1 - now ? NEVER : now + budget_ns;
 	__atomic_store_n(&e->running, s->pid, __ATOMIC_SEQ_CST);
 	in_run = e;
-	sigemptyset(&set);
-	sigaddset(&set, e->signo);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	mask_signal(e, SIG_UNBLOCK);
 	if (e->deadline != NEVER && (!e->armed || e->armed > e->deadline))
 		arm(e, e->deadline);
 }
 
 void deadline_end(struct plex86_engine *e)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, e->signo);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	mask_signal(e, SIG_BLOCK);
 	in_run = NULL;
 	__atomic_store_n(&e->running, 0, __ATOMIC_SEQ_CST);
+}
+
+void deadline_settle(struct plex86_engine *e)
+{
+	uint64_t used;
+
+	if (!e->doubt)
+		return;
+	mask_signal(e, SIG_BLOCK);
+	e->doubt = 0;
+	used = process_cpu_ns(e->clock) - e->cpu_start;
+	if (used + LATENCY_NS >= e->budget) {
+		e->expired = 1;
+	} else {
+		e->deadline = process_now() + e->budget - used;
+		arm(e, e->deadline);
+	}
+	mask_signal(e, SIG_UNBLOCK);
 }
 
 /*

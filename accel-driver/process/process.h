@@ -137,8 +137,10 @@ struct plex86_engine {
 	sigset_t old_mask;
 	volatile pid_t running;		/* child to interrupt, or 0 */
 	volatile sig_atomic_t expired;
+	volatile sig_atomic_t doubt;	/* perhaps: when the child has stopped, its clock says */
 	volatile uint64_t deadline;	/* CLOCK_MONOTONIC ns, UINT64_MAX: none */
 	clockid_t clock;		/* of the child that runs */
+	int child_core;			/* where it does */
 	uint64_t cpu_start, budget;	/* its CPU time, ns */
 	volatile uint64_t armed;	/* when the timer fires, 0: it is not armed */
 	int kicked;			/* atomic */
@@ -278,6 +280,10 @@ void deadline_close(struct plex86_engine *e);
 void deadline_begin(struct plex86_engine *e, const struct plex86_space *s, uint64_t cpu_start,
 		    uint64_t budget_ns);
 void deadline_end(struct plex86_engine *e);
+
+/* The child has stopped: settles whether its budget is used, if that was in doubt. */
+void deadline_settle(struct plex86_engine *e);
+
 void deadline_kick(struct plex86_engine *e);
 bool deadline_kicked(const struct plex86_engine *e);
 void deadline_unkick(struct plex86_engine *e);

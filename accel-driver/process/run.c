@@ -205,6 +205,7 @@ static int examine(struct slice *sl, struct stop *stop)
 	raw = stop->regs;
 	if (stop->status >> 16) {
 		/* Our interrupt, or somebody's SIGSTOP or SIGCONT. */
+		deadline_settle(e);
 		if ((e->expired || deadline_kicked(e)) && !signal_pending(s->pid, &pending)) {
 			sl->exit->reason = deadline_kicked(e) ? PLEX86_EXIT_KICK :
 					   PLEX86_EXIT_DEADLINE;

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -42,6 +43,57 @@ static void test_deadline(struct plex86_space *s)
 	run_trial(s, &t, 0, 60000000);
 	report(is_reason(&t, PLEX86_EXIT_DEADLINE) && t.exit.ran_ns >= 30000000,
 	       "each run has its own deadline");
+}
+
+#define SAMPLES		33
+#define SHORT_NS	400000
+
+static int by_size(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int64_t sleep_late(void)
+{
+	const struct timespec nap = { .tv_nsec = SHORT_NS };
+	struct timespec t[2];
+
+	clock_gettime(CLOCK_MONOTONIC, &t[0]);
+	nanosleep(&nap, NULL);
+	clock_gettime(CLOCK_MONOTONIC, &t[1]);
+	return (t[1].tv_sec - t[0].tv_sec) * INT64_C(1000000000) + t[1].tv_nsec - t[0].tv_nsec -
+	       SHORT_NS;
+}
+
+/*
+ * I8: a slice ends when its budget is used, give or take what this machine makes of
+ * any timer just now, and not with the host's next tick (4 ms).  One quiet moment of
+ * ten is enough.
+ */
+static void test_budget(struct plex86_space *s)
+{
+	int64_t run[SAMPLES], nap[SAMPLES];
+	unsigned int i, batch;
+	bool good = false;
+	struct trial t;
+
+	for (batch = 0; batch < 10 && !good; batch++) {
+		for (i = 0; i < SAMPLES; i++) {
+			init_trial(&t, g64_spin);
+			run_trial(s, &t, 0, SHORT_NS);
+			run[i] = (int64_t)t.exit.ran_ns - SHORT_NS;
+			nap[i] = sleep_late();
+		}
+		qsort(run, SAMPLES, sizeof(run[0]), by_size);
+		qsort(nap, SAMPLES, sizeof(nap[0]), by_size);
+		good = run[SAMPLES / 2] < nap[SAMPLES / 2] + 1000000;
+	}
+	if (!good)
+		note("median: %lld ns over the budget, a nap is %lld ns late",
+		     (long long)run[SAMPLES / 2], (long long)nap[SAMPLES / 2]);
+	report(good, "a budget between two ticks of the host is kept");
 }
 
 /* RAX, RBX, XMM3 and a word of memory, in a fixed relation to RIP. */
@@ -235,6 +287,7 @@ void test_time(void)
 	struct plex86_space *s = fresh_space();
 
 	test_deadline(s);
+	test_budget(s);
 	test_exact(s);
 	test_race(s);
 	test_kick(s);
