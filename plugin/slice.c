@@ -67,6 +67,8 @@ static enum plex86_verdict end(struct plex86_run *run, enum plex86_slice_end how
 	core->accounted = icount;
 	core->sample_ns = 0;
 	core->emulating = PLEX86_BY_TRAP;
+	if (how == PLEX86_SLICE_STUCK)
+		plex86_cost_of_stuck(run);
 	plex86_policy_ran(&core->policy, how, run->own_ns, run->cost_ns, slice->cr3, run->cpu->rip,
 			  slice->icount, icount);
 	if (how == PLEX86_SLICE_ASYNC)
@@ -242,6 +244,7 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 {
 	plex86_gva_t at = { exit->addr }, rip = linear_rip(run->cpu);
 	struct plex86_core *core = run->core;
+	enum plex86_verdict verdict;
 	int copied = 0;
 
 	if (core->verify)
@@ -266,7 +269,9 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 		return GO_ON;
 	if (((at.la ^ rip.la) & PLEX86_PAGE_MASK) == 0)
 		stuck_in(core, run->cpu);
-	return end(run, PLEX86_SLICE_STUCK);
+	verdict = end(run, PLEX86_SLICE_STUCK);
+	plex86_traps_blame(&run->space->traps, at, core->policy.now->wait);
+	return verdict;
 }
 
 static enum plex86_verdict run_slice(struct plex86_run *run)

@@ -32,6 +32,9 @@ void plex86_cost_of_maps(struct plex86_run *run);
 void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, uint64_t budget_ns,
 			uint64_t took);
 
+/* The slice ends at a page for Bochs: what in its time may be noise earns nothing. */
+void plex86_cost_of_stuck(struct plex86_run *run);
+
 /* ---- refuse.c ---- */
 
 /* Nothing ran, for the reason @r; @detail, a static string or NULL, is the engine's own. */

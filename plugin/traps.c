@@ -32,6 +32,15 @@ bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns
 	return false;
 }
 
+void plex86_traps_blame(struct plex86_traps *t, plex86_gva_t la, uint64_t insns)
+{
+	unsigned int i;
+
+	for (i = 0; i < PLEX86_TRAPS_HOT; i++)
+		if (t->hot[i].la == (la.la & PLEX86_PAGE_MASK) && t->hot[i].emulated)
+			t->hot[i].emulated += insns;
+}
+
 bool plex86_traps_cover(const struct plex86_traps *t, uint64_t la)
 {
 	unsigned int i;

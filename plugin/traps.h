@@ -34,6 +34,9 @@ struct plex86_shadow;
 /* Bochs will execute @insns in the page of @la; true if that makes it worth traps. */
 bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns, uint64_t worth);
 
+/* Since native code stopped at the page of @la, Bochs will execute @insns more, wherever. */
+void plex86_traps_blame(struct plex86_traps *t, plex86_gva_t la, uint64_t insns);
+
 /* Could the findings @found in a page whose bytes are @code be dealt with by traps? */
 bool plex86_traps_possible(const struct plex86_shadow *s, const uint8_t *code, uint16_t found);
 

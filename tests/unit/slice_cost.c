@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * plugin/slice_cost.c: what the policy is told of runs into a page for Bochs.
+ * What varies from one to the next is noise, and must not pass for profit.
+ */
+#include "plugin/core_internal.h"
+
+#include "vm.h"
+
+#define CODE	UINT64_C(0x400000)
+#define FOREIGN	(CODE + PAGE)
+#define TRIP	10000
+
+static struct tables t;
+
+/* How long the next run takes, ns. */
+static uint64_t ran_ns;
+
+/* Code at CODE that calls into the page for Bochs. */
+static int calls(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
+		 struct plex86_exit *x)
+{
+	(void)s;
+	(void)budget_ns;
+	cpu->rip = FOREIGN;
+	x->reason = PLEX86_EXIT_PAGE;
+	x->addr = FOREIGN;
+	x->access = PLEX86_ACCESS_KNOWN | PLEX86_ACCESS_EXEC;
+	x->ran_ns = ran_ns;
+	return 0;
+}
+
+static void begin(void)
+{
+	uint64_t frame[2];
+	unsigned int i, j;
+
+	vm_init(3);
+	tables_init(&t, PAGING_LONG);
+	vm.tables = &t;
+	vm.bare = true;
+	vm.ticks_left = UINT32_MAX;
+	for (i = 0; i < 2; i++) {
+		frame[i] = frame_alloc();
+		for (j = 0; j < PAGE; j += 8)	/* NOPs, and CPUID too often for traps */
+			bochs_write(frame[i] + j, i ? UINT64_C(0xa20f9090a20f9090) :
+						      UINT64_C(0x9090909090909090), 8);
+		tables_map(&t, CODE + i * PAGE, frame[i], P_USER);
+	}
+	engine.caps.round_trip_ns = TRIP;
+	engine.caps.trip_ran_ns = TRIP;
+	vm_core(2, false);
+	engine.script = calls;
+}
+
+static void call(uint64_t took)
+{
+	ran_ns = took;
+	vm.cpu.rip = CODE;
+	if (vm_slice_only() != PLEX86_STEP)
+		complain("Bochs should execute what is in the other page");
+}
+
+static const struct plex86_account *account(void)
+{
+	return vm.core->policy.now;
+}
+
+static void end(const char *name)
+{
+	vm_close();
+	tap_ok(vm_is_clean(), "%s", name);
+}
+
+/* A trip's time varies by less than a trip: all of it looks like 28,000 instructions. */
+static void noise(void)
+{
+	unsigned int i, bad = 0;
+
+	begin();
+	for (i = 0; i < 400; i++) {
+		call(i % 4 ? TRIP + 7000 : TRIP);
+		bad += i >= 200 && !account()->wait;
+	}
+	is(bad, 0, "each of them is a loss");
+	ok(account()->strikes >= 5);
+	end("vain runs that vary earn nothing");
+}
+
+/* Code that does something before it calls. */
+static void work(void)
+{
+	unsigned int i;
+
+	begin();
+	call(TRIP);
+	for (i = 0; i < 100; i++)
+		call(5 * TRIP + i % 4 * 1000);
+	is(account()->strikes, 0, "runs that are longer than a trip are believed");
+	ok(account()->credit > 0);
+	end("runs that are worth it earn what they took");
+
+	/* So are shorter ones, if most take as long. */
+	begin();
+	call(TRIP);
+	for (i = 1; i <= 200; i++)
+		call(i % 32 ? TRIP + 8000 : TRIP);
+	is(account()->strikes, 0, "shorter ones are, too, if most take as long");
+	ok(account()->credit > 0);
+	end("short runs that are worth it");
+}
+
+/* The page is charged with what Bochs executes on its account. */
+static void blame(void)
+{
+	const struct plex86_shadow *s;
+	uint64_t before, after;
+	unsigned int i;
+
+	begin();
+	for (i = 0; i < 20; i++)
+		call(TRIP);
+	s = vm.core->last;
+	before = s->traps.hot[0].emulated;
+	call(TRIP);
+	after = s->traps.hot[0].emulated;
+	is(s->traps.hot[0].la, FOREIGN, "the page is known");
+	is(after - before, vm.core->policy.break_even + account()->wait,
+	   "it is charged with a visit and with the wait");
+	end("what a page's stops cost");
+}
+
+int main(void)
+{
+	noise();
+	work();
+	blame();
+	return tap_done();
+}
