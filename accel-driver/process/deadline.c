@@ -69,6 +69,7 @@ uint64_t process_now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Only where the signal can't come in between: masked, or in its handler. */
 static void arm(struct plex86_engine *e, uint64_t when)
 {
 	const struct itimerspec spec = {
@@ -191,9 +192,13 @@ void deadline_begin(struct plex86_engine *e, const struct plex86_space *s, uint6
 	e->deadline = budget_ns > NEVER - 1 - now ? NEVER : now + budget_ns;
 	__atomic_store_n(&e->running, s->pid, __ATOMIC_SEQ_CST);
 	in_run = e;
-	mask_signal(e, SIG_UNBLOCK);
-	if (e->deadline != NEVER && (!e->armed || e->armed > e->deadline))
+	/*
+	 * Still masked: if the handler could run between arm()'s two steps, it would arm the
+	 * timer for a later time, and the second step would undo that for one that has passed.
+	 */
+	if (e->deadline != NEVER && (e->armed <= now || e->armed > e->deadline))
 		arm(e, e->deadline);
+	mask_signal(e, SIG_UNBLOCK);
 }
 
 void deadline_end(struct plex86_engine *e)

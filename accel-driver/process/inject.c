@@ -49,7 +49,7 @@ static int run_stub(pid_t pid, struct user_regs_struct *r, pid_t *born)
 			continue;	/* a late interrupt, a group stop */
 		if (ptrace(PTRACE_GETSIGINFO, pid, 0, &info))
 			return -errno;
-		if (info.si_code <= 0)
+		if (info.si_code <= 0 || info.si_signo == SIGXCPU)
 			continue;	/* somebody's kill(): not for us */
 		switch (WSTOPSIG(status)) {
 		case SIGTRAP:

@@ -22,6 +22,9 @@
 #define PTRACE_SYSEMU 31
 #endif
 
+/* <asm/segment.h> has it for the kernel only. */
+#define GDT_ENTRY_TLS_MIN	12
+
 #define HWCAP2_FSGSBASE_BIT	(1u << 1)
 
 #define TRIPS	64
@@ -61,6 +64,20 @@ static int try_at(struct plex86_space *s, uint64_t cs, uint64_t rip, struct user
 	return ptrace(PTRACE_GETREGS, s->pid, 0, r) ? -errno : 0;
 }
 
+/* decode.c looks at code; what it can't read it would take for something else. */
+static int probe_read(struct plex86_space *s, char why[PLEX86_WHY_LEN])
+{
+	int err;
+
+	errno = 0;
+	if (ptrace(PTRACE_PEEKTEXT, s->pid, s->stub, 0) != -1 || !errno)
+		return 0;
+	err = -errno;
+	process_why(why, "can't read a container's memory (%s): ptrace is restricted here",
+		    strerror(-err));
+	return err;
+}
+
 static int probe_icebp(struct plex86_space *s)
 {
 	struct user_regs_struct r;
@@ -77,8 +94,12 @@ static int probe_icebp(struct plex86_space *s)
 static int probe_compat(struct plex86_space *s)
 {
 	struct user_regs_struct r;
+	struct user_desc d;
 	int status, err;
 
+	/* All 64-bit kernels have the code segment, but not all let us set 32-bit TLS. */
+	if (ptrace(PTRACE_GET_THREAD_AREA, s->pid, GDT_ENTRY_TLS_MIN, &d))
+		return errno == ESRCH ? -ESRCH : 0;
 	err = try_at(s, 0x23, NOWHERE, &r, &status);
 	if (err)
 		return err;
@@ -276,6 +297,9 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 		process_why(why, "can't create a container process: %s", strerror(-err));
 		return err;
 	}
+	err = probe_read(s, why);
+	if (err)
+		goto destroy;
 	err = vec_probe(e, s->pid);
 	if (err) {
 		process_why(why, "the kernel's XSAVE image of a traced process isn't the CPU's");

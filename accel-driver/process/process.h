@@ -174,7 +174,8 @@ struct sandbox_report {
 	char step[60];
 };
 
-void sandbox_enter(int go_fd, int report_fd, int ram_fd, int stub_fd, uint64_t stub)
+/* Waits for a byte from the pipe @go, and tells @report what fails. */
+void sandbox_enter(const int go[2], const int report[2], int ram_fd, int stub_fd, uint64_t stub)
 	__attribute__((noreturn));
 
 /* ---- filter.c: which system calls exist in a container */

@@ -139,7 +139,7 @@ static bool signal_pending(pid_t pid, siginfo_t *info)
 	for (;;) {
 		if (ptrace(PTRACE_PEEKSIGINFO, pid, &args, info) != 1)
 			return false;
-		if (info->si_code > 0)
+		if (info->si_code > 0 && info->si_signo != SIGXCPU)
 			return true;
 		args.off++;
 	}

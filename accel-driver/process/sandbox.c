@@ -44,10 +44,13 @@ static void fail(int report_fd, const char *step)
 	_exit(1);
 }
 
-/* Only signals that an instruction can raise reach us; the tracer eats them. */
+/*
+ * Only signals that an instruction can raise reach us; the tracer eats them.  And
+ * SIGXCPU: see limit_resources().
+ */
 static int calm_signals(void)
 {
-	static const int raised[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS };
+	static const int raised[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGXCPU };
 	struct sigaction dfl = { .sa_handler = SIG_DFL }, ign = { .sa_handler = SIG_IGN };
 	stack_t no_stack = { .ss_flags = SS_DISABLE };
 	sigset_t blocked;
@@ -70,11 +73,19 @@ static void limit_resources(void)
 {
 	static const int none[] = { RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE,
 				    RLIMIT_RTPRIO, RLIMIT_FSIZE };
-	struct rlimit zero = { 0, 0 };
+	struct rlimit zero = { 0, 0 }, cpu;
 	unsigned int i;
 
 	for (i = 0; i < sizeof(none) / sizeof(none[0]); i++)
 		setrlimit(none[i], &zero);
+	/*
+	 * A tracer that is stopped itself (Ctrl-Z) can't end a run.  With each second of CPU
+	 * time beyond this limit comes a SIGXCPU, and with it a stop until the tracer is back.
+	 */
+	if (!getrlimit(RLIMIT_CPU, &cpu)) {
+		cpu.rlim_cur = 1;
+		setrlimit(RLIMIT_CPU, &cpu);
+	}
 }
 
 /*
@@ -117,16 +128,24 @@ static void forbid_files(void)
 static void drop_privileges(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { { 0 } };
+	struct __user_cap_data_struct ours[2] = { { 0 } }, none[2] = { { 0 } };
 	int cap;
+
+	syscall(SYS_capget, &header, ours);
 
 	for (cap = 0; cap < 64; cap++)
 		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	/* The system calls, not glibc's wrappers, which would ask dead threads to follow. */
 	syscall(SYS_setgroups, 0, NULL);
-	syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY);
-	syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY);
+	/*
+	 * Who changes ids is not dumpable any more, and only CAP_SYS_PTRACE still lets the
+	 * tracer read our code; root in a container doesn't have it.
+	 */
+	if (ours[0].effective & 1u << CAP_SYS_PTRACE) {
+		syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY);
+		syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY);
+	}
 	syscall(SYS_capset, &header, none);
 }
 
@@ -144,14 +163,20 @@ static int close_from(unsigned int first)
 	return 0;
 }
 
-void sandbox_enter(int go_fd, int report_fd, int ram_fd, int stub_fd, uint64_t stub)
+void sandbox_enter(const int go[2], const int report[2], int ram_fd, int stub_fd, uint64_t stub)
 {
+	const int report_fd = report[1];
 	uint32_t features = 0;
 	void *at;
-	char go;
+	char any;
 
-	/* 1. Nothing before the tracer has us: it must see whatever happens. */
-	if (read(go_fd, &go, 1) != 1)
+	/*
+	 * 1. Nothing before the tracer has us: it must see whatever happens.  If it dies
+	 * first, the pipe's end says so, unless we hold that end ourselves.
+	 */
+	close(go[1]);
+	close(report[0]);
+	if (read(go[0], &any, 1) != 1)
 		_exit(0);
 
 	/* 2. Out of the terminal's reach: Ctrl-C is for Bochs. */

@@ -58,13 +58,19 @@ bool process_is_tracer(const struct plex86_engine *e)
  */
 static void end(const struct plex86_engine *e, pid_t pid)
 {
+	siginfo_t info;
 	int status;
 
-	kill(pid, SIGKILL);
 	if (!process_is_tracer(e)) {
+		kill(pid, SIGKILL);
 		waitpid(pid, &status, __WALL | WNOHANG);
 		return;
 	}
+	/* Reaped already?  The number may be somebody else's by now. */
+	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) &&
+	    errno == ECHILD)
+		return;
+	kill(pid, SIGKILL);
 	ptrace(PTRACE_CONT, pid, 0, 0);
 	while (process_wait(pid, &status) == 0 && WIFSTOPPED(status))
 		ptrace(PTRACE_CONT, pid, 0, 0);
@@ -235,7 +241,7 @@ static int park_first(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 
 	pid = fork_into_namespaces();
 	if (pid == 0)
-		sandbox_enter(go[0], report[1], e->config.ram_fd,
+		sandbox_enter(go, report, e->config.ram_fd,
 			      stub_ro < 0 ? e->stub_fd : stub_ro, e->zygote_stub);
 	err = pid < 0 ? -errno : 0;
 	if (stub_ro >= 0)
@@ -310,15 +316,23 @@ static int clone_stopped(struct plex86_engine *e, pid_t from, pid_t *born)
 	return err;
 }
 
+static int clone_zygote(struct plex86_engine *e)
+{
+	int err = clone_stopped(e, e->parked, &e->zygote);
+
+	if (err)
+		e->zygote = 0;
+	return err;
+}
+
 int zygote_start(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 {
 	int err = park_first(e, why);
 
 	if (err)
 		return err;
-	err = clone_stopped(e, e->parked, &e->zygote);
+	err = clone_zygote(e);
 	if (err) {
-		e->zygote = 0;
 		process_why(why, "can't create a process in the sandbox: %s", strerror(-err));
 		zygote_stop(e);
 	}
@@ -347,7 +361,7 @@ int zygote_replace(struct plex86_engine *e)
 	e->zygote = 0;
 	/* A stop that we haven't been told of can only be the one at exit. */
 	if (e->parked && waitpid(e->parked, &status, __WALL | WNOHANG) == 0)
-		return clone_stopped(e, e->parked, &e->zygote);
+		return clone_zygote(e);
 
 	for (s = e->spaces; s; s = s->next) {
 		if (s->pid)

@@ -7,11 +7,13 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,6 +73,14 @@ static bool status_has(pid_t pid, const char *want)
 	return found;
 }
 
+static bool may_trace_all(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { 0 } };
+
+	return !syscall(SYS_capget, &header, data) && data[0].effective & 1u << CAP_SYS_PTRACE;
+}
+
 static unsigned int count_entries(const char *path, char last[64])
 {
 	DIR *dir = opendir(path);
@@ -113,7 +123,8 @@ static void test_sandbox(void)
 	       status_has(pid, "CapEff:\t0000000000000000") &
 	       status_has(pid, "CapPrm:\t0000000000000000") &
 	       status_has(pid, "CapBnd:\t0000000000000000");
-	if (!geteuid())
+	/* Elsewhere it keeps them, or its tracer couldn't read its code. */
+	if (may_trace_all())
 		good &= status_has(pid, "Uid:\t65534\t65534\t65534\t65534") &
 			status_has(pid, "Gid:\t65534\t65534\t65534\t65534");
 	report(good, "no privileges, a filter, no_new_privs");
