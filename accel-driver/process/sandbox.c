@@ -179,8 +179,12 @@ void sandbox_enter(const int go[2], const int report[2], int ram_fd, int stub_fd
 	if (read(go[0], &any, 1) != 1)
 		_exit(0);
 
-	/* 2. Out of the terminal's reach: Ctrl-C is for Bochs. */
-	syscall(SYS_setsid);
+	/*
+	 * 2. Out of the terminal's reach: Ctrl-C is for Bochs.  No session of its own: a
+	 * scheduler with autogroups would weigh it against Bochs as another user's work,
+	 * and Linux 6.18 let it starve for minutes on a core that two others wanted.
+	 */
+	syscall(SYS_setpgid, 0, 0);
 	ordinary_scheduling();
 	if (calm_signals())
 		fail(report_fd, "set its signal mask");
