@@ -23,6 +23,13 @@ command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
 	die "This machine has no dpkg and apt-get, so packages can't be installed by name." \
 	    "Install what tools/packages lists, then run ./configure and make yourself."
 
+for purpose in "$@"; do
+	case $purpose in
+	build | test | guest | bench) ;;
+	*) die "setup: there is no purpose '$purpose'; there are build, test, guest and bench" ;;
+	esac
+done
+
 # listed required|optional PURPOSE...
 listed() {
 	local kind=$1
@@ -52,7 +59,7 @@ as_root() {
 apt_retrying() {
 	local try
 	for try in 1 2 3 4 5 6 7 8 9 10; do
-		as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=60 -y "$@" \
+		as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=60 -y "$@" \
 			2>&1 | tee attempt
 		[ "${PIPESTATUS[0]}" != 0 ] || return 0
 		grep -q -E 'Could not get lock|is locked|dpkg was interrupted' attempt || return 1
@@ -92,7 +99,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 # Optional ones only beside required ones: nobody is asked for a password for them.
 for package in "${optional[@]}"; do
-	[ -z "$(apt-cache policy "$package" 2>/dev/null | grep 'Candidate: [0-9]')" ] ||
+	[ -z "$(LC_ALL=C apt-cache policy "$package" 2>/dev/null | grep 'Candidate: [0-9]')" ] ||
 		wanted+=("$package")
 done
 progress "Installing ${#wanted[@]} Debian packages" "$log" install "${wanted[@]}" || {

@@ -54,6 +54,16 @@ static inline bool plex86_kernel_uses_ibrs(void)
 #endif
 }
 
+/* Call-depth tracking counts returns in per-CPU memory, so they need the kernel's GS base. */
+static inline bool plex86_kernel_tracks_call_depth(void)
+{
+#ifdef X86_FEATURE_CALL_DEPTH
+	return boot_cpu_has(X86_FEATURE_CALL_DEPTH);
+#else
+	return false;
+#endif
+}
+
 static inline void plex86_timer_init(struct hrtimer *timer,
 				     enum hrtimer_restart (*fn)(struct hrtimer *))
 {

@@ -10,12 +10,15 @@
 #include <linux/cc_platform.h>
 #include <linux/cpu.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <asm/cpufeature.h>
 #include <asm/desc.h>
+#include <asm/fpu/api.h>
 #include <asm/fpu/xcr.h>
 #include <asm/msr.h>
 #include <asm/processor.h>
+#include <asm/segment.h>
 #include <asm/special_insns.h>
 #include <asm/trapnr.h>
 #include "compat.h"
@@ -42,6 +45,8 @@ static int __init refuse_host(void)
 		return refused("in a confidential VM (SEV, TDX) use the process engine");
 	if (!boot_cpu_has(X86_FEATURE_NX))
 		return refused("the CPU has no NX, or it is off; enable it in the firmware");
+	if (plex86_kernel_tracks_call_depth())	/* its UNTRAIN_RET writes by GS, the guest's then */
+		return refused("this kernel tracks call depth (retbleed=stuff); boot with retbleed=auto");
 	if (tr != GDT_ENTRY_TSS * 8)
 		return refused("the host's task register is not where Linux puts it");
 	if (__KERNEL_CS != NX_GDT_CODE * 8 || GDT_ENTRY_TSS != NX_GDT_HOST_TSS)
@@ -57,13 +62,34 @@ int plex86_host_refuses_task(void)
 {
 	u64 cet = 0;
 
-	if (plex86_cr4() & PLEX86_CR4_CET)
+	if (plex86_cr4() & PLEX86_CR4_CET) {
+		/* The task's own: like vector registers, the MSR may hold another's still. */
+		local_irq_disable();
+		if (test_thread_flag(TIF_NEED_FPU_LOAD))
+			switch_fpu_return();
 		rdmsrl_safe(PLEX86_MSR_U_CET, &cet);
+		local_irq_enable();
+	}
 	if (!cet)
 		return 0;
 	pr_info_ratelimited("refused %s (%d): it has a user shadow stack; run it without one\n",
 			    current->comm, task_pid_nr(current));
 	return -EOPNOTSUPP;
+}
+
+/*
+ * Linux leaves a selector in FS or GS when its LDT entry goes away; to load it again, as
+ * the switch does on the way back, would fault where no fault may be.
+ */
+bool plex86_task_uses_ldt(void)
+{
+	unsigned long ds, es, fs, gs;
+
+	savesegment(ds, ds);
+	savesegment(es, es);
+	savesegment(fs, fs);
+	savesegment(gs, gs);
+	return (ds | es | fs | gs) & SEGMENT_TI_MASK;
 }
 
 static void __init add_msr(u32 msr, u64 clear, u64 set)

@@ -58,6 +58,7 @@ extern struct plex86_host plex86_host;
 int plex86_host_init(void);
 void plex86_host_exit(void);
 int plex86_host_refuses_task(void);
+bool plex86_task_uses_ldt(void);
 
 struct plex86_range {
 	u64 offset, addr, bytes;

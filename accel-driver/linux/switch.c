@@ -45,13 +45,17 @@ static struct pcid_use *use_of(const struct plex86_space *s)
 static u64 guest_cr3(const struct plex86_space *s)
 {
 	u64 cr3 = __sme_pa(s->top);
-	const struct pcid_use *use;
+	struct pcid_use *use;
 
 	if (!plex86_host.pcid)
 		return cr3;
 	use = use_of(s);
 	cr3 |= PCID_FIRST + s->id % PCID_COUNT;
-	return use->space == s->id && use->flushed == s->flushed ? cr3 | CR3_KEEP : cr3;
+	if (use->space == s->id && use->flushed == s->flushed)
+		return cr3 | CR3_KEEP;
+	/* Nobody's, until note_flush(): an entry may fault when CR3 is loaded already. */
+	use->space = 0;
+	return cr3;
 }
 
 /* The guest's CR3 was loaded without CR3_KEEP: what another space left is gone. */
@@ -124,10 +128,41 @@ static void set_msrs(struct plex86_vcpu *v)
 	}
 }
 
+/*
+ * Interrupts that were served may have changed an MSR (KVM's first VM sets EFER.SVME by
+ * one): what they wrote is what plex86_switch_end() has to leave behind.
+ */
+static void renew_msrs(struct plex86_vcpu *v)
+{
+	unsigned int i;
+
+	for (i = 0; i < plex86_host.nmsr; i++) {
+		u64 clear = plex86_host.msr[i].clear, set = plex86_host.msr[i].set;
+		u64 now, ours, want;
+
+		if (!(v->msr_changed & (1u << i)))
+			continue;
+		rdmsrl(plex86_host.msr[i].msr, now);
+		ours = (v->saved_msr[i] & ~clear) | set;
+		if (now == ours)
+			continue;
+		if ((now ^ ours) & (clear | set))
+			v->saved_msr[i] = now;
+		else
+			v->saved_msr[i] = (now & ~(clear | set)) | (v->saved_msr[i] & (clear | set));
+		want = (now & ~clear) | set;
+		if (want != now)
+			wrmsrl(plex86_host.msr[i].msr, want);
+	}
+}
+
 /* What only the host's own code changes: once per stay, and when such code has run. */
 static void note_host(struct plex86_vcpu *v)
 {
 	struct nexus *nx = v->nx;
+
+	if (plex86_host.ibrs)		/* the task's own bits are in it */
+		rdmsrl(MSR_IA32_SPEC_CTRL, nx->spec_ctrl);
 
 	/* The guest's vector registers are this thread's: have them in the CPU. */
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
@@ -155,8 +190,6 @@ void plex86_switch_begin(struct plex86_vcpu *v, struct plex86_space *s)
 			wrmsrl(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
 		this_cpu_write(last_vm, v->vm_id);
 	}
-	if (plex86_host.ibrs)		/* the task's own bits are in it */
-		rdmsrl(MSR_IA32_SPEC_CTRL, v->nx->spec_ctrl);
 	set_msrs(v);
 	note_host(v);
 }
@@ -272,6 +305,7 @@ bool plex86_switch_serve_host(struct plex86_vcpu *v)
 		gate = (gate_desc *)nx->host_idtr.address + vector;
 		nexus_call_gate(gate_offset(gate));
 	}
+	renew_msrs(v);
 	note_host(v);
 	/* One that was noted in the nexus is not what ended the run. */
 	return irq || nx->abort == NX_ABORT_RETRY || vector == X86_TRAP_NMI ||

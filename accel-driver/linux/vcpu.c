@@ -256,6 +256,8 @@ static long run_in(struct plex86_vcpu *v, struct plex86_space *s)
 
 	if (s->vm != v->vm)
 		return -EBADF;
+	if (plex86_task_uses_ldt())
+		return -EOPNOTSUPP;
 	if (!mutex_trylock(&s->lock))
 		return -EBUSY;
 	v->loop.s = s;

@@ -20,7 +20,6 @@
 #define EFLAGS_OF	(UINT64_C(1) << 11)
 #define EFLAGS_RF	(UINT64_C(1) << 16)
 
-#define OP_INT3		0xcc
 #define OP_INTN		0xcd
 #define OP_INTO		0xce
 #define INTN_SYSCALL	0x80

@@ -34,7 +34,6 @@
 #define BM_PRDT		4
 #define BM_START	1
 #define BM_READ		8		/* from disk to memory */
-#define BM_ACTIVE	1
 #define BM_ERROR	2
 #define BM_IRQ		4
 

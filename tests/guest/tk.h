@@ -288,7 +288,6 @@ static inline u64 rdtsc(void)
 #define FL_TF	0x100u
 #define FL_IF	0x200u
 #define FL_DF	0x400u
-#define FL_OF	0x800u
 #define FL_IOPL3 0x3000u
 #define FL_NT	0x4000u
 #define FL_RF	0x10000u

@@ -10,6 +10,6 @@ if [ ! -r "$image" ]; then
 	exit
 fi
 export KMOD_WORK=$top_builddir/kmod-bochs
-export KMOD_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/bochs-plex86/kmod
+export KMOD_CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/bochs-plex86/kmod
 export BOCHS_PARAMS="8 24 60000 1 20"
 exec "$top_srcdir/tests/kmod/bochs" "$image"

@@ -4,6 +4,10 @@
  * valid but for one thing, and that a refusal leaves all as it was.  What depends
  * on who calls, and on what else is going on, is in callers.c.
  */
+#include <asm/ldt.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "kmod.h"
 #include "../tap.h"
 
@@ -222,6 +226,41 @@ static void test_descriptors(void)
 	tap_ok(still_works(), "the old tables are still there");
 }
 
+static int modify_ldt(uint64_t descriptor_flags)
+{
+	struct user_desc d = { .entry_number = 0 };
+
+	if (descriptor_flags) {
+		d.limit = 0xfffff;
+		d.limit_in_pages = d.seg_32bit = d.useable = 1;
+	} else {
+		d.read_exec_only = d.seg_not_present = 1;	/* how to say: none */
+	}
+	return (int)syscall(SYS_modify_ldt, 0x11, &d, sizeof(d));
+}
+
+/* Linux leaves it in GS when the entry goes, and to load it again would fault. */
+static void test_ldt_selector(void)
+{
+	unsigned int was, stale = 7;
+	int present, gone;
+
+	if (modify_ldt(1)) {
+		tap_skip("a selector of the caller's LDT", "this kernel has no modify_ldt()");
+		return;
+	}
+	load(&m, 64, ud2, sizeof(ud2));
+	asm volatile("mov %%gs, %0" : "=r"(was));
+	asm volatile("mov %0, %%gs" : : "r"(stale));
+	present = go(&m);
+	modify_ldt(0);
+	gone = go(&m);
+	asm volatile("mov %0, %%gs" : : "r"(was));
+	is(present, -EOPNOTSUPP, "run: with a selector of the caller's LDT in GS");
+	is(gone, -EOPNOTSUPP, "run: with one whose entry is gone");
+	tap_ok(still_works(), "and without it all is well");
+}
+
 static void test_run(void)
 {
 	struct machine other;
@@ -318,6 +357,7 @@ int main(void)
 	test_apply();
 	test_descriptors();
 	test_run();
+	test_ldt_selector();
 	test_run_read_only();
 	test_load_refused();
 	test_ram_gone();

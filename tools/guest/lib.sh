@@ -3,6 +3,7 @@
 # Sourced, never run.  BUILD is the build folder; everything that is made goes there.
 # shellcheck shell=bash
 
+export LC_ALL=C		# decimal points, also where a user runs one of them alone
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=${BUILD:-$TOP/build}
 . "$TOP/tools/lib/model.sh"

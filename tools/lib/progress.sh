@@ -19,9 +19,12 @@ progress() {
 	local what=$1 log=$2 start=$SECONDS pid status=0 last=0 detail
 	shift 2
 	echo "$what ..."
+	# A process group of its own, so that all of it ends when the user ends us.
+	set -m
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
-	trap 'kill "$pid" 2>/dev/null' INT TERM
+	set +m
+	trap 'kill -TERM -- "-$pid" 2>/dev/null; wait "$pid" 2>/dev/null || :; exit 130' INT TERM HUP
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
 		if [ $((SECONDS - start - last)) -ge "$progress_interval" ]; then
@@ -32,7 +35,7 @@ progress() {
 		fi
 	done
 	wait "$pid" || status=$?
-	trap - INT TERM
+	trap - INT TERM HUP
 	if [ "$status" != 0 ]; then
 		echo "$what failed (status $status); the end of $log:" >&2
 		tail -n 30 "$log" | sed 's/^/  /' >&2
