@@ -31,10 +31,18 @@ mkdir -p "$logs"
 
 cd build
 options=${PLEX86_CONFIGURE-}
-if [ ! -e Makefile ] || [ "$options" != "$(cat configured-with 2>/dev/null || echo new)" ]; then
+
+# What configure's answers depend on: packages may have come since the last time.
+configuration() {
+	echo "$options"
+	awk '!/^#/ && NF { print $2 }' "$root/tools/packages" | sort -u |
+		xargs dpkg-query -W -f '${Package} ${db:Status-Status}\n' 2>/dev/null | grep ' installed$' || true
+}
+
+if [ ! -e Makefile ] || [ "$(configuration)" != "$(cat configured-with 2>/dev/null || echo new)" ]; then
 	# shellcheck disable=SC2086 # several options in one variable
 	progress "Configuring" "$logs/configure.log" ../configure -q $options
-	echo "$options" >configured-with
+	configuration >configured-with
 fi
 
 bochs_state() {

@@ -24,6 +24,10 @@ needs_corei7_haswell_4770="$needs_core2_penryn_t9600 sse4_2 popcnt aes pclmulqdq
 	fma abm bmi1 bmi2 fsgsbase rdrand rdtscp xsave xsaveopt"
 needs_ryzen="$needs_corei7_haswell_4770 sse4a misalignsse rdseed adx sha_ni clflushopt clzero xsavec"
 
+needs_corei7_icelake_u="$needs_corei7_haswell_4770 rdseed adx sha_ni clflushopt xsavec rdpid gfni vaes
+	vpclmulqdq avx512f avx512dq avx512cd avx512bw avx512vl avx512ifma avx512vbmi avx512_vbmi2
+	avx512_vnni avx512_bitalg avx512_vpopcntdq"
+
 # lacking MODEL: the features of MODEL that this CPU has not
 lacking() {
 	local needs=needs_$1 flag
@@ -45,7 +49,7 @@ AuthenticAMD | HygonGenuine)	preferred="ryzen corei7_haswell_4770" ;;
 *)				preferred="corei7_haswell_4770 ryzen" ;;
 esac
 best=
-for model in $preferred core2_penryn_t9600; do
+for model in $preferred core2_penryn_t9600 corei7_icelake_u; do
 	lacks=$(lacking "$model")
 	if [ -z "$lacks" ]; then
 		echo "Guest CPU model $model: fits, all that its user code may use is here."

@@ -5,7 +5,8 @@
 # what the table of known differences explains; and one wrong bit in a record of
 # either is found.
 #
-# PLEX86_FUZZ_CASES, PLEX86_FUZZ_BYTES: how many instructions and random bytes.
+# PLEX86_FUZZ_CASES, PLEX86_FUZZ_AVX512, PLEX86_FUZZ_BYTES: how many instructions, of those with
+# AVX-512, and random bytes.
 set -u
 . "$top_srcdir/tests/tap.sh"
 
@@ -22,11 +23,12 @@ fuzz() {
 	}
 }
 
+options=()
 # Where a record (tests/guest/fuzzcase.h) keeps each, as the number of a bit in it.
 differing() {		# differing RECORD BIT: how many cases differ with that bit flipped
 	cp "$plain" "$work/spoilt"
 	"$fuzzer" spoil "$work/spoilt" "$1" "$2" &&
-		"$fuzzer" -t "$top_srcdir/tools/fuzz/known" compare "$plain" "$work/spoilt" "$work/prefixes"
+		"$fuzzer" ${options[@]+"${options[@]}"} -t "$top_srcdir/tools/fuzz/known" compare "$plain" "$work/spoilt" "$work/prefixes"
 }
 
 tap "random instructions: no difference that is not explained" \
@@ -60,6 +62,18 @@ END
 tap_is "a record that is missing is an error" \
 	"$(cp "$plain" "$work/spoilt" && "$fuzzer" spoil "$work/spoilt" 3 1 &&
 		"$fuzzer" compare "$plain" "$work/spoilt" "$work/prefixes" 2>&1 | grep -c 'has no record of its case 3')" 1
+
+# Natively where the host has AVX-512, else Bochs executes it.
+tap "random instructions with AVX-512: the same" fuzz "${PLEX86_FUZZ_AVX512:-9000}" 1 model=corei7_icelake_u
+cp "$BUILD/fuzz/chunk/1/cases.plain" "$work/plain"
+options=(-5)
+while read -r byte name; do
+	tap_is "a wrong bit in $name is found" "$(differing 77 $((byte * 8 + 2)))" 1
+done <<-'END'
+	1024 the upper half of ZMM0
+	1536 ZMM16
+	2616 K7
+END
 
 tap "random bytes: the same" fuzz "${PLEX86_FUZZ_BYTES:-100000}" 2 kind=random
 tap_done

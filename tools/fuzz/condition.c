@@ -3,6 +3,7 @@
  * When an entry of the table applies, by the instruction and the state that it
  * began with.
  */
+#include <fnmatch.h>
 #include <string.h>
 
 #include "table.h"
@@ -84,15 +85,41 @@ static bool rex_w(const struct asked *a)
 	return a->n->insn.raw.rex.W;
 }
 
+/* Of VEX or EVEX. */
 static bool vex_w(const struct asked *a)
 {
-	return a->n->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && a->n->insn.raw.vex.W;
+	const ZydisDecodedInstruction *i = &a->n->insn;
+
+	return (i->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && i->raw.vex.W) ||
+	       (i->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && i->raw.evex.W);
 }
 
-/* Bit 3 of VEX.vvvv, which is stored inverted, names registers that 32-bit code hasn't. */
+/* Bit 3 of vvvv in VEX or EVEX, which is stored inverted, names registers that 32-bit code hasn't. */
 static bool vex_v3(const struct asked *a)
 {
-	return a->n->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && !(a->n->insn.raw.vex.vvvv & 8);
+	const ZydisDecodedInstruction *i = &a->n->insn;
+
+	return (i->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && !(i->raw.vex.vvvv & 8)) ||
+	       (i->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && !(i->raw.evex.vvvv & 8));
+}
+
+/* Rounding or no exceptions: EVEX.b of an instruction without a memory operand. */
+static bool sae(const struct asked *a)
+{
+	const ZydisDecodedInstruction *i = &a->n->insn;
+
+	return i->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && i->raw.evex.b && i->raw.modrm.mod == 3;
+}
+
+/* An index register from 16 up: EVEX.V', which is stored inverted. */
+static bool high_index(const struct asked *a)
+{
+	return a->n->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && !a->n->insn.raw.evex.V2;
+}
+
+static bool opmask(const struct asked *a)
+{
+	return a->n->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && a->n->insn.raw.evex.aaa;
 }
 
 /* Bochs says that there is no such instruction. */
@@ -127,6 +154,16 @@ static bool code64(const struct asked *a)
 	return !a->k->code32;
 }
 
+static bool model_512(const struct asked *a)
+{
+	return a->k->avx512;
+}
+
+static bool model_less_512(const struct asked *a)
+{
+	return !a->k->avx512;
+}
+
 static bool emulated(const struct asked *a)
 {
 	return a->k->emulated;
@@ -154,16 +191,20 @@ static const struct {
 	{ "count=0", count_0 }, { "count>0", count_over_0 }, { "count>1", count_over_1 },
 	{ "count>size", count_over_size }, { "count>=size", count_from_size },
 	{ "rep", prefix_rep }, { "rex.r", rex_r }, { "rex.w", rex_w }, { "vex.w", vex_w }, { "vex.v3", vex_v3 },
+	{ "opmask", opmask }, { "sae", sae }, { "high-index", high_index },
 	{ "far", far_branch }, { "memory-operand", memory_operand }, { "immediate", count_by_immediate },
 	{ "prefix66", prefix_66 }, { "prefix67", prefix_67 }, { "code64", code64 }, { "code32", code32 },
 	{ "segment-register", segment_operand }, { "plain-ud", plain_ud },
 	{ "plain-fault", plain_fault }, { "emulated", emulated },
+	{ "avx512", model_512 }, { "no-avx512", model_less_512 },
 };
 #define CONDITIONS (sizeof(conditions) / sizeof(conditions[0]))
 
 static bool is_condition(const char *word, void *arg)
 {
 	(void)arg;
+	if (!strncmp(word, "model=", 6))
+		return true;
 	for (size_t i = 0; i < CONDITIONS; i++)
 		if (!strcmp(word, conditions[i].name))
 			return true;
@@ -177,6 +218,8 @@ bool conditions_known(const char *list)
 
 static bool holds(const char *word, void *arg)
 {
+	if (!strncmp(word, "model=", 6))
+		return !fnmatch(word + 6, ((struct asked *)arg)->k->model, 0);
 	for (size_t i = 0; i < CONDITIONS; i++)
 		if (!strcmp(word, conditions[i].name))
 			return conditions[i].holds(arg);

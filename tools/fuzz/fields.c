@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What of a result an entry of the table covers. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "table.h"
 
 #define FX_ST		32
 #define FX_XMM		160
+#define FX_FOP		6
+#define FX_END_OF_MASK	32
 #define APPROXIMATE	(2 * 1.5f / 4096)	/* two results, each so far off */
 #define ST_NEAR		0x1p-58L
 #define X87_POINTERS	20			/* bytes, FCS to FDS */
@@ -87,12 +90,52 @@ static bool lanes_near(const uint8_t *a, const uint8_t *b)
 	return true;
 }
 
+/* The upper halves of ZMM registers; without AVX-512 there are none in the record. */
+static bool zmm_high_alike(const struct narrowed *n, int i)
+{
+	const uint8_t *a = (const uint8_t *)n->a, *b = (const uint8_t *)n->b;
+
+	return !n->avx512 || !memcmp(a + FUZZ_ZMM_HIGH + 32 * i, b + FUZZ_ZMM_HIGH + 32 * i, 32);
+}
+
 static void take_vec_near(const struct narrowed *n, struct diff *d)
 {
 	for (int i = 0; i < 16; i++)
 		if (lanes_near(n->a->fx + FX_XMM + 16 * i, n->b->fx + FX_XMM + 16 * i) &&
-		    lanes_near(n->a->ymm_high + 16 * i, n->b->ymm_high + 16 * i))
+		    lanes_near(n->a->ymm_high + 16 * i, n->b->ymm_high + 16 * i) && zmm_high_alike(n, i))
 			d->vec &= ~(1u << i);
+}
+
+/* Elements that are denormal in plain Bochs and the zero of that sign natively. */
+static bool flushed(const uint8_t *plain, const uint8_t *native, int bytes, int size)
+{
+	for (int i = 0; i < bytes; i += size) {
+		uint64_t x = 0, y = 0, sign = 1ull << (8 * size - 1);
+		uint64_t least = size == 8 ? 1ull << 52 : size == 4 ? 1u << 23 : 1u << 10;
+
+		memcpy(&x, plain + i, size);
+		memcpy(&y, native + i, size);
+		if (x != y && ((x & ~sign) >= least || y != (x & sign)))
+			return false;
+	}
+	return true;
+}
+
+static void take_vec_flushed(const struct narrowed *n, struct diff *d)
+{
+	const uint8_t *a = (const uint8_t *)n->a, *b = (const uint8_t *)n->b;
+	int size = n->operand[0].element_size / 8;
+
+	if (size != 2 && size != 4 && size != 8)
+		return;
+	for (int i = 0; i < 16; i++) {
+		if (flushed(n->a->fx + FX_XMM + 16 * i, n->b->fx + FX_XMM + 16 * i, 16, size) &&
+		    flushed(n->a->ymm_high + 16 * i, n->b->ymm_high + 16 * i, 16, size) &&
+		    (!n->avx512 || flushed(a + FUZZ_ZMM_HIGH + 32 * i, b + FUZZ_ZMM_HIGH + 32 * i, 32, size)))
+			d->vec &= ~(1u << i);
+		if (n->avx512 && flushed(a + FUZZ_ZMM_16 + 64 * i, b + FUZZ_ZMM_16 + 64 * i, 64, size))
+			d->vec &= ~(1u << (16 + i));
+	}
 }
 
 /* Bits 127:64 only. */
@@ -100,7 +143,7 @@ static void take_vec_high(const struct narrowed *n, struct diff *d)
 {
 	for (int i = 0; i < 16; i++)
 		if (!memcmp(n->a->fx + FX_XMM + 16 * i, n->b->fx + FX_XMM + 16 * i, 8) &&
-		    !memcmp(n->a->ymm_high + 16 * i, n->b->ymm_high + 16 * i, 16))
+		    !memcmp(n->a->ymm_high + 16 * i, n->b->ymm_high + 16 * i, 16) && zmm_high_alike(n, i))
 			d->vec &= ~(1u << i);
 }
 
@@ -125,30 +168,49 @@ static void take_st_exponent(const struct narrowed *n, struct diff *d)
 			d->st &= ~(1u << i);
 }
 
+/*
+ * Memory, if all that differs of it is within that many bytes. A word that only one has changed
+ * differs as a whole: what it was is not in the record.
+ */
+static void take_span(const struct narrowed *n, struct diff *d, int bytes)
+{
+	const struct fuzz_record *a = n->a, *b = n->b;
+	uint32_t i = 0, k = 0;
+	int first = -1, last = -1;
+
+	/* The last words of an image may be missing in the record. */
+	if (abs((int)(a->changes - b->changes)) > (bytes + 7) / 8)
+		return;
+	while (i < a->changes && k < b->changes && i < FUZZ_CHANGES && k < FUZZ_CHANGES) {
+		int at = a->changed_at[i], bt = b->changed_at[k];
+		const uint8_t *x = (const uint8_t *)&a->changed[i], *y = (const uint8_t *)&b->changed[k];
+
+		for (int j = 0; j < 8; j++) {
+			if (at == bt && x[j] == y[j])
+				continue;
+			last = 8 * (at < bt ? at : bt) + j;
+			first = first < 0 ? last : first;
+		}
+		i += at <= bt;
+		k += bt <= at;
+	}
+	if (first >= 0 && last - first < bytes)
+		d->memory = false;
+}
+
 /* Memory, but no more of it than the pointers of an x87 environment. */
 static void take_pointers(const struct narrowed *n, struct diff *d)
 {
-	const struct fuzz_record *a = n->a, *b = n->b;
-	int first = -1, last = -1;
-
-	if (a->changes <= 4 && b->changes <= 4) {	/* cut off at the end of a page: nothing else */
+	if (n->a->changes <= 4 && n->b->changes <= 4)	/* cut off at the end of a page: nothing else */
 		d->memory = false;
-		return;
-	}
-	if (a->changes != b->changes || a->changes > FUZZ_CHANGES + 6)
-		return;		/* the last words of an FNSAVE image may be missing in the record */
-	for (uint32_t i = 0; i < 8 * a->changes && i < 8 * FUZZ_CHANGES; i++) {
-		int at = a->changed_at[i / 8] * 8 + i % 8;
+	else
+		take_span(n, d, X87_POINTERS);
+}
 
-		if (a->changed_at[i / 8] != b->changed_at[i / 8])
-			return;
-		if (((const uint8_t *)a->changed)[i] == ((const uint8_t *)b->changed)[i])
-			continue;
-		first = first < 0 ? at : first;
-		last = at;
-	}
-	if (first >= 0 && last - first < X87_POINTERS)
-		d->memory = false;
+/* Memory, but no more of it than is from FXSAVE's x87 pointers to its MXCSR_MASK. */
+static void take_mxcsr_mask(const struct narrowed *n, struct diff *d)
+{
+	take_span(n, d, FX_END_OF_MASK - FX_FOP);
 }
 
 /* Selectors that are null both times: an interrupt sets their RPL to 0. */
@@ -178,7 +240,8 @@ static const struct {
 	{ "selectors", take_selectors }, { "bases", take_bases }, { "dest", take_dest },
 	{ "gpr", take_gpr }, { "fcw", take_fcw }, { "ftw", take_ftw }, { "mxcsr", take_mxcsr },
 	{ "pe", take_pe }, { "ue", take_ue }, { "es", take_es }, { "vec~", take_vec_near }, { "vec-high", take_vec_high },
-	{ "st~", take_st_near }, { "st-exponent", take_st_exponent }, { "pointers", take_pointers },
+	{ "vec-flushed", take_vec_flushed },
+	{ "st~", take_st_near }, { "st-exponent", take_st_exponent }, { "pointers", take_pointers }, { "mxcsr-mask", take_mxcsr_mask },
 	{ "null-rpl", take_null_rpl }, { "fsw", take_fsw }, { "st", take_st }, { "vec", take_vec }, { "all", take_all },
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))

@@ -34,6 +34,7 @@ struct kind {
 	bool avx512;		/* registers are recorded, EVEX is made */
 	bool emulated;		/* natively it runs on QEMU's CPU */
 	bool bytes;		/* random bytes, not instructions */
+	const char *model;	/* of the guest's CPU */
 };
 
 /* ---- table of known differences (table.c) ---- */
@@ -107,6 +108,7 @@ struct narrowed {
 	uint32_t record;			/* their number in the file that a, b are from */
 	const struct fuzz_record *before;	/* it, the same for both; NULL: c's own registers */
 	struct diff diff;
+	bool avx512;				/* the records have its registers */
 	bool decoded;
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];

@@ -177,6 +177,7 @@ static void one_case(const struct runs *r, const struct kind *k, const struct pl
 	struct starts s;
 
 	memset(out, 0, sizeof(*out));
+	out->avx512 = k->avx512;
 	out->origin = &r->a->cases[p[n - 1].index];
 	for (uint32_t i = 0; i < n; i++) {
 		out->c = &r->a->cases[p[i].index];

@@ -84,6 +84,8 @@ static void vectors(FILE *to, const struct narrowed *n)
 		wide(to, "xmm", i, a->fx + FX_XMM + 16 * i, b->fx + FX_XMM + 16 * i, 16);
 		if (memcmp(a->ymm_high + 16 * i, b->ymm_high + 16 * i, 16))
 			wide(to, "ymm", i, a->ymm_high + 16 * i, b->ymm_high + 16 * i, 16);
+		if (n->avx512 && memcmp(x + FUZZ_ZMM_HIGH + 32 * i, y + FUZZ_ZMM_HIGH + 32 * i, 32))
+			wide(to, "zmm", i, x + FUZZ_ZMM_HIGH + 32 * i, y + FUZZ_ZMM_HIGH + 32 * i, 32);
 	}
 	for (int i = 0; i < 16; i++)
 		if (n->diff.vec & 1u << (16 + i))
