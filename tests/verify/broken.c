@@ -6,13 +6,16 @@
  *
  * PLEX86_BREAK=WHERE[,EVERY]	register, flag, vector or memory; at each EVERY-th end
  *				of a slice at which that can be done
- * PLEX86_BREAK_LOG=FILE	a line for each bit that was flipped
+ * PLEX86_BREAK_LOG=FILE	a line for each bit that was flipped, and for what verify mode says
+ *				of each slice that it does not find to be the same
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <plex86/engine.h>
+
+#include "plugin/verify.h"
 
 #define FLAG_TF		(UINT64_C(1) << 8)
 #define FLAG_DF		(UINT64_C(1) << 10)
@@ -144,11 +147,60 @@ static int broken_run(struct plex86_space *space, struct plex86_cpu *cpu, struct
 	    (!defect->can || defect->can(vec)) && chances++ % every == 0) {
 		defect->flip(cpu, vec, flipped);
 		flipped++;
-		fprintf(log_file, "%u: %s, at rip %llx\n", flipped, defect->name,
+		fprintf(log_file, "flip %u: %s, at rip %llx\n", flipped, defect->name,
 			(unsigned long long)cpu->rip);
 	}
 	written = NULL;
 	return ret;
+}
+
+/*
+ * The three ways in which a slice's comparison ends, wrapped by the linker: each
+ * says what it has counted.
+ */
+static uint64_t differences, not_compared;
+
+static void say(const struct plex86_verify *v)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < PLEX86_UNVERIFIED; i++)
+		sum += v->stats.unverified[i];
+	if (v->stats.differences != differences)
+		fprintf(log_file, "found\n");
+	if (sum != not_compared)
+		fprintf(log_file, "not compared\n");
+	differences = v->stats.differences;
+	not_compared = sum;
+}
+
+bool __real_plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
+			      const struct plex86_vec *vec, uint64_t ran_ns, bool single_step);
+bool __wrap_plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
+			      const struct plex86_vec *vec, uint64_t ran_ns, bool single_step)
+{
+	bool ret = __real_plex86_verify_end(v, cpu, vec, ran_ns, single_step);
+
+	say(v);
+	return ret;
+}
+
+enum plex86_replay __real_plex86_verify_step(struct plex86_verify *v, const struct plex86_cpu *cpu,
+					     uint64_t icount);
+enum plex86_replay __wrap_plex86_verify_step(struct plex86_verify *v, const struct plex86_cpu *cpu,
+					     uint64_t icount)
+{
+	enum plex86_replay ret = __real_plex86_verify_step(v, cpu, icount);
+
+	say(v);
+	return ret;
+}
+
+void __real_plex86_verify_left(struct plex86_verify *v, uint64_t icount);
+void __wrap_plex86_verify_left(struct plex86_verify *v, uint64_t icount)
+{
+	__real_plex86_verify_left(v, icount);
+	say(v);
 }
 
 static struct plex86_engine_ops broken;
