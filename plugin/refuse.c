@@ -102,6 +102,7 @@ uint64_t plex86_spared_ticks(const struct plex86_run *run)
 const char *plex86_failure(int err)
 {
 	if (err == -ENOMEM)
-		return "out of memory, or of memory that may be locked (ulimit -l)";
+		return "out of memory, of memory that may be locked (ulimit -l), or of mappings "
+		       "(sysctl vm.max_map_count)";
 	return strerror(-err);
 }

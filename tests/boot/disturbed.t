@@ -109,7 +109,31 @@ steal() {
 	echo "shared processor $cpu"
 }
 
+# A program whose pages have no neighbours among the guest's frames; and it does reach the limit.
+limit_of_mappings() {
+	local job=$work/scattered.job run=$work/scattered max
+	max=$(($(cat /proc/sys/vm/max_map_count) / 200))	# MiB: some more than there may be
+	mkdir -p "$job" &&
+		gcc -m64 -O2 -Wall -Wextra -o "$job/scattered" "$top_srcdir/tests/boot/scattered.c" &&
+		echo "/job/scattered $max" >"$job/run" &&
+		"$top_srcdir/tools/guest/mkiso" amd64 "$job" "$run.iso" || return
+	for options in enabled=0 "enabled=1, engine=process, stats=$run.json"; do
+		"$top_srcdir/tools/guest/run" -q 900 -b "$plex86" -p "$options" "$run.iso" "$run" || return
+		grep -o '= scattered .*' "$run/said" >>"$run.said"
+	done
+	cat "$run.said"
+	[ "$(wc -l <"$run.said")" = 2 ] && [ "$(uniq "$run.said" | wc -l)" = 1 ] &&
+		grep -q 'a space was lost .*vm.max_map_count' "$run/bochs.log" &&
+		grep -q '"native_slices":[1-9]' "$run.json"
+}
+
 tap "the guest can be made, and says something" made
+if [ "$(cat /proc/sys/vm/max_map_count)" -le 100000 ]; then
+	tap "a program needs more mappings than a process may have" limit_of_mappings
+else
+	tap_skip "a program needs more mappings than a process may have" \
+		"vm.max_map_count is $(cat /proc/sys/vm/max_map_count) here: too many for this guest's memory"
+fi
 tap "its containers are stopped and killed" survives killed '' stop_and_kill
 tap "Bochs may open few files" survives files 'ulimit -n 40' true
 tap "Bochs has little address space" survives space 'ulimit -v 1500000' true
