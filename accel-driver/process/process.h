@@ -4,7 +4,7 @@
  * process that holds nothing but guest pages and the stub.  It needs no driver
  * and no privilege, and pays for that with a ptrace round trip per trap.
  *
- * Reading order: engine.c (the table of operations), zygote.c and sandbox.c
+ * Reading order: engine.c (the table of operations), parked.c, zygote.c and sandbox.c
  * (where children come from), stub.S and inject.c (how a child is made to map),
  * space.c (the address space), entry.c, vec.c and segs.c (registers), run.c and
  * decode.c (what happens and what it means), together.c (on which core), deadline.c
@@ -146,6 +146,11 @@ struct plex86_engine {
 	int kicked;			/* atomic */
 };
 
+/* ---- parked.c: the first process, of which the zygote is a clone */
+
+/* Sets parked, zygote_stub, features and clean. */
+int process_park(struct plex86_engine *e, char why[PLEX86_WHY_LEN]);
+
 /* ---- zygote.c: where containers come from */
 
 int zygote_start(struct plex86_engine *e, char why[PLEX86_WHY_LEN]);
@@ -160,6 +165,9 @@ int zygote_spawn(struct plex86_engine *e, struct plex86_space *s);
 /* Kill without waiting; process_reap() collects, all of them if @wait. */
 void process_bury(struct plex86_engine *e, pid_t pid);
 void process_reap(struct plex86_engine *e, bool wait);
+
+/* Kill and reap now. */
+void process_end(const struct plex86_engine *e, pid_t pid);
 
 /* Is this the thread that opened the engine?  No other can do anything to a child. */
 bool process_is_tracer(const struct plex86_engine *e);

@@ -4,7 +4,7 @@
  * everything that a process can give up.  It runs between fork and the first
  * stop, in a copy of a process that may have had threads, so it uses system
  * calls only.  The seccomp filter and the emptying of the address space come
- * last and from outside (zygote.c), because nothing of this code survives them.
+ * last and from outside (parked.c), because nothing of this code survives them.
  *
  * A wall that this host doesn't permit (namespaces in a container, Landlock in an
  * old kernel) is left out: the filter and ptrace stand without it.  What must

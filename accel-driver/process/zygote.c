@@ -4,40 +4,18 @@
  * cloned.  Forking Bochs for each would copy Bochs's page tables (milliseconds);
  * cloning a process of nothing but six pages takes tens of microseconds.
  *
- * The sandboxed process itself stays parked, and its clone serves as the zygote:
- * the first process of a PID namespace can't finish dying before all others have
- * been reaped, so nobody may ever have to wait for it while spaces are alive.
+ * It is itself a clone, of the process that parked.c makes, and made again if
+ * it is killed.
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sched.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "process.h"
-
-#ifndef PTRACE_GET_RSEQ_CONFIGURATION
-#define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
-#endif
-
-#define TRACE_OPTIONS (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXIT | \
-		       PTRACE_O_TRACEFORK)
-
-/* As <linux/ptrace.h> has it; that header and <sys/ptrace.h> exclude each other. */
-struct rseq_config {
-	uint64_t pointer;
-	uint32_t size, signature, flags, pad;
-};
 
 int process_wait(pid_t pid, int *status)
 {
@@ -53,10 +31,10 @@ bool process_is_tracer(const struct plex86_engine *e)
 }
 
 /*
- * Kill and reap.  The stop at exit, seen already or still to come, is left by hand;
- * where another thread closes the engine nobody can, until the tracer exits too.
+ * The stop at exit, seen already or still to come, is left by hand; where another
+ * thread closes the engine nobody can, until the tracer exits too.
  */
-static void end(const struct plex86_engine *e, pid_t pid)
+void process_end(const struct plex86_engine *e, pid_t pid)
 {
 	siginfo_t info;
 	int status;
@@ -76,228 +54,6 @@ static void end(const struct plex86_engine *e, pid_t pid)
 		ptrace(PTRACE_CONT, pid, 0, 0);
 }
 
-/* The richest set of new namespaces that this host lets us have. */
-static pid_t fork_into_namespaces(void)
-{
-	const unsigned long most = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS |
-				   CLONE_NEWUTS;
-	const unsigned long sets[] = { most, most | CLONE_NEWUSER, CLONE_NEWPID | CLONE_NEWUSER,
-				       CLONE_NEWPID, 0 };
-	unsigned int i;
-	pid_t pid = -1;
-
-	for (i = 0; i < sizeof(sets) / sizeof(sets[0]) && pid < 0; i++)
-		pid = (pid_t)syscall(SYS_clone, sets[i] | SIGCHLD, 0, 0, 0, 0);
-	return pid;
-}
-
-/* Wait for sandbox_enter() to reach its INT3; *why says what went wrong. */
-static int await_ready(pid_t pid, int report_fd, char why[PLEX86_WHY_LEN])
-{
-	struct sandbox_report report;
-	siginfo_t info;
-	int status, err;
-
-	for (;;) {
-		err = process_wait(pid, &status);
-		if (err)
-			break;
-		if (!WIFSTOPPED(status) || status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8)) {
-			err = -ECHILD;
-			break;
-		}
-		if (!(status >> 16) && WSTOPSIG(status) == SIGTRAP &&
-		    !ptrace(PTRACE_GETSIGINFO, pid, 0, &info) && info.si_code > 0)
-			return 0;
-		if (ptrace(PTRACE_CONT, pid, 0, 0)) {
-			err = -errno;
-			break;
-		}
-	}
-	if (read(report_fd, &report, sizeof(report)) == sizeof(report))
-		process_why(why, "the container process could not %s: %s", report.step,
-			    strerror(report.step_errno));
-	else
-		process_why(why, "the container process died while it was being set up");
-	return err;
-}
-
-/*
- * glibc registers restartable sequences for every thread; once the memory that
- * they live in is unmapped the kernel kills the process at its next preemption.
- */
-static int drop_rseq(struct plex86_engine *e, pid_t pid)
-{
-	struct rseq_config config = { 0 };
-	int64_t ret;
-
-	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, pid, sizeof(config), &config) < 0) {
-		/* The kernel can't say: what glibc says of this thread is true of its copy. */
-		if (!__rseq_size)
-			return 0;
-		config.pointer = (uint64_t)(uintptr_t)__builtin_thread_pointer() +
-				 (uint64_t)__rseq_offset;
-		config.size = __rseq_size < 32 ? 32 : __rseq_size;
-		config.signature = RSEQ_SIG;
-	}
-	if (!config.pointer)
-		return 0;
-	ret = inject_call(e, pid, e->zygote_stub, SYS_rseq,
-			  (const uint64_t[6]){ config.pointer, config.size, RSEQ_FLAG_UNREGISTER,
-			  config.signature });
-	return (int)ret;
-}
-
-static int install_filter(struct plex86_engine *e, pid_t pid)
-{
-	struct sock_filter *code = (void *)(e->stub + STUB_SCRATCH + 64);
-	struct sock_fprog *prog = (void *)(e->stub + STUB_SCRATCH);
-	int64_t ret;
-
-	prog->len = (unsigned short)filter_build(code, e->secret);
-	prog->filter = (void *)(e->zygote_stub + STUB_SCRATCH + 64);
-	ret = inject_call(e, pid, e->zygote_stub, SYS_seccomp,
-			  (const uint64_t[6]){ SECCOMP_SET_MODE_FILTER, 0,
-			  e->zygote_stub + STUB_SCRATCH });
-	/* The filter names the secret: don't leave it where containers can read. */
-	memset(e->stub + STUB_SCRATCH, 0, 64 + FILTER_MAX * sizeof(*code));
-	return (int)ret;
-}
-
-static int strip(struct plex86_engine *e, pid_t pid)
-{
-	const uint64_t end = e->zygote_stub + STUB_SIZE;
-	int64_t ret;
-
-	ret = inject_call(e, pid, e->zygote_stub, SYS_munmap,
-			  (const uint64_t[6]){ 0, e->zygote_stub });
-	if (!ret)
-		ret = inject_call(e, pid, e->zygote_stub, SYS_munmap,
-				  (const uint64_t[6]){ end, PROCESS_VA_LIMIT - end });
-	return (int)ret;
-}
-
-/* Registers of a stopped child, made neutral: what the stub is started with. */
-static int clean_regs(struct plex86_engine *e, pid_t pid)
-{
-	struct user_regs_struct r;
-
-	if (ptrace(PTRACE_GETREGS, pid, 0, &r))
-		return -errno;
-	e->features = (uint32_t)r.rax;
-	memset(&e->clean, 0, sizeof(e->clean));
-	e->clean.cs = r.cs;
-	e->clean.ss = r.ss;
-	e->clean.eflags = 0x202;
-	return 0;
-}
-
-/* A random place for the zygote's stub that this process (its model) leaves free. */
-static int place_zygote_stub(uint64_t *where)
-{
-	int tries, err;
-	void *at;
-
-	for (tries = 0; tries < 64; tries++) {
-		err = stub_place(where);
-		if (err)
-			return err;
-		at = mmap((void *)*where, STUB_SIZE, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-		if (at == MAP_FAILED)
-			continue;
-		munmap(at, STUB_SIZE);
-		if (at == (void *)*where)
-			return 0;
-	}
-	return -EADDRINUSE;
-}
-
-static int park_first(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
-{
-	char path[40];
-	int go[2], report[2], stub_ro, err;
-	pid_t pid;
-
-	err = place_zygote_stub(&e->zygote_stub);
-	if (err) {
-		process_why(why, "no room in the address space for the container's stub");
-		return err;
-	}
-	if (pipe2(go, O_CLOEXEC)) {
-		err = -errno;
-		process_why(why, "can't create a pipe: %s", strerror(-err));
-		return err;
-	}
-	if (pipe2(report, O_CLOEXEC)) {
-		err = -errno;
-		process_why(why, "can't create a pipe: %s", strerror(-err));
-		close(go[0]);
-		goto close_go;
-	}
-	/* Read-only, so that not even mprotect() could make the stub writable. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", e->stub_fd);
-	stub_ro = open(path, O_RDONLY | O_CLOEXEC);
-
-	pid = fork_into_namespaces();
-	if (pid == 0)
-		sandbox_enter(go, report, e->config.ram_fd,
-			      stub_ro < 0 ? e->stub_fd : stub_ro, e->zygote_stub);
-	err = pid < 0 ? -errno : 0;
-	if (stub_ro >= 0)
-		close(stub_ro);
-	close(go[0]);
-	close(report[1]);
-	if (err) {
-		process_why(why, "can't create a process: %s", strerror(-err));
-		goto close_pipes;
-	}
-	if (ptrace(PTRACE_SEIZE, pid, 0, TRACE_OPTIONS)) {
-		err = -errno;
-		process_why(why, "can't trace an own child (%s): ptrace is forbidden here, by the "
-			    "container's seccomp profile or by kernel.yama.ptrace_scope",
-			    strerror(-err));
-		goto kill_child;
-	}
-	if (write(go[1], "", 1) != 1) {
-		err = -EPIPE;
-		process_why(why, "the container process died at once");
-		goto kill_child;
-	}
-	err = await_ready(pid, report[0], why);
-	if (err)
-		goto kill_child;
-
-	err = clean_regs(e, pid);
-	if (!err)
-		err = drop_rseq(e, pid);
-	if (err) {
-		process_why(why, "can't unregister rseq in the container (%s)", strerror(-err));
-		goto kill_child;
-	}
-	err = strip(e, pid);
-	if (err) {
-		process_why(why, "can't empty the container's address space (%s): does this kernel "
-			    "seal its system mappings?", strerror(-err));
-		goto kill_child;
-	}
-	err = install_filter(e, pid);
-	if (err) {
-		process_why(why, "can't install a seccomp filter (%s)", strerror(-err));
-		goto kill_child;
-	}
-	e->parked = pid;
-	goto close_pipes;
-
-kill_child:
-	end(e, pid);
-close_pipes:
-	close(report[0]);
-close_go:
-	close(go[1]);
-	return err;
-}
-
 /* Clone @from; the new process is stopped when this returns. */
 static int clone_stopped(struct plex86_engine *e, pid_t from, pid_t *born)
 {
@@ -312,7 +68,7 @@ static int clone_stopped(struct plex86_engine *e, pid_t from, pid_t *born)
 	if (!err && (!WIFSTOPPED(status) || status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8)))
 		err = -ESRCH;
 	if (err)
-		end(e, *born);
+		process_end(e, *born);
 	return err;
 }
 
@@ -327,7 +83,7 @@ static int clone_zygote(struct plex86_engine *e)
 
 int zygote_start(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 {
-	int err = park_first(e, why);
+	int err = process_park(e, why);
 
 	if (err)
 		return err;
@@ -343,10 +99,10 @@ int zygote_start(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 void zygote_stop(struct plex86_engine *e)
 {
 	if (e->zygote)
-		end(e, e->zygote);
+		process_end(e, e->zygote);
 	e->zygote = 0;
 	if (e->parked)
-		end(e, e->parked);
+		process_end(e, e->parked);
 	e->parked = 0;
 }
 
@@ -357,7 +113,7 @@ int zygote_replace(struct plex86_engine *e)
 	int status;
 
 	if (e->zygote)
-		end(e, e->zygote);
+		process_end(e, e->zygote);
 	e->zygote = 0;
 	/* A stop that we haven't been told of can only be the one at exit. */
 	if (e->parked && waitpid(e->parked, &status, __WALL | WNOHANG) == 0)
@@ -395,7 +151,7 @@ void process_bury(struct plex86_engine *e, pid_t pid)
 	/* No stop at exit: nobody wants to see it. */
 	if (ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_EXITKILL)) {
 		/* On its way out already, by somebody else's hand, and that stop before it. */
-		end(e, pid);
+		process_end(e, pid);
 		return;
 	}
 	if (e->ndying == e->config.max_spaces)
