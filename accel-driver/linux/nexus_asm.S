@@ -236,8 +236,10 @@ nexus_to_host:
 	mov	NX_HOST_CR3(%rbx), %rax
 	mov	%rax, %cr3
 	mov	NX_HOST_RSP(%rbx), %rsp
+	/* CR4 is the host's already, but where an entry was given up: reading it is cheap. */
 	mov	NX_HOST_CR4(%rbx), %rax
-	cmp	NX_GUEST_CR4(%rbx), %rax
+	mov	%cr4, %rdx
+	cmp	%rdx, %rax
 	je	1f
 	mov	%rax, %cr4
 1:

@@ -36,7 +36,7 @@ for header in $public; do
 done
 
 language=c
-internal=$(cd "$top_srcdir" && find plugin accel-driver/common accel-driver/process -name '*.h' \
+internal=$(cd "$top_srcdir" && find plugin accel-driver/common accel-driver/driver accel-driver/process -name '*.h' \
 	2>/dev/null | sort)
 for header in $internal; do
 	# shellcheck disable=SC2086
