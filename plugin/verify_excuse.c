@@ -181,20 +181,20 @@ static bool by_cl(const char *text)
 	return shifts(text) && count && !strcmp(count, ", cl");
 }
 
-/* SIMD and x87 write no flags, but for comparisons. */
+/* SIMD, opmasks and x87 write no flags, but for comparisons. */
 static bool is_vector(const char *text)
 {
 	static const char *const comparing[] = {
 		"popf", "ptest", "pcmpestr", "pcmpistr", "popcnt", "vptest ", "vpcmpestr",
 		"vpcmpistr", "vtest", "vcomi", "vucomi", "verr", "verw", "fcomi", "fucomi", "comi",
-		"ucomi", "cmpsb", "cmpsw", "cmpsq", "cmpsxadd", "scas",
+		"ucomi", "cmpsb", "cmpsw", "cmpsq", "cmpsxadd", "scas", "kortest", "ktest",
 	};
 	size_t len = strcspn(text, " ");
 
 	/* CMPSD is two instructions. */
 	if (ANY(text, comparing) || (!strncmp(text, "cmpsd ", 6) && strncmp(text + 6, "xmm", 3)))
 		return false;
-	return strchr("pvf", text[0]) ||
+	return strchr("pvfk", text[0]) ||
 	       (len > 3 && strchr("sp", text[len - 2]) && strchr("sd", text[len - 1]));
 }
 

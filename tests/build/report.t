@@ -77,4 +77,43 @@ echo '{}' >empty.json
 tap "a file that is no report is refused" refused empty.json
 tap "and one that is not there" refused nowhere.json
 
+# The demo's report, from what its runs said; a workload that was slow in the first boot
+# has two more of both kinds, of it alone.
+ran() {		# ran KIND-RUN NAME:SECONDS:RESULT...
+	local dir=demo/amd64-$1 at=10 work name seconds result
+	mkdir -p "$dir"
+	shift
+	{
+		printf '%s\t@ init x86_64\n' "$at"
+		for work; do
+			IFS=: read -r name seconds result <<<"$work"
+			printf '%s\t@ start %s\n' "$at" "$name"
+			at=$((at + seconds))
+			printf '%s\t@ stop %s 0\n%s\t= %s %s\n' "$at" "$name" "$at" "$name" "$result"
+		done
+	} >"$dir/said"
+	echo '{ "engine": "process" }' >"$dir/stats.json"
+}
+ran plain-1 sha:40:abc fork:4:good
+ran accelerated-1 sha:2:abc fork:8:good
+tap "the demo has a report" "$top_srcdir/tools/demo/report" demo
+tap_is "with one run's ratios" "$(grep -o '"plain_s": [0-9.]*, "accelerated_s": [0-9.]*' demo/report.json)" \
+	'"plain_s": 40.000, "accelerated_s": 2.000
+"plain_s": 4.000, "accelerated_s": 8.000
+"plain_s": 10.000, "accelerated_s": 10.000'
+ran plain-2 fork:4:good
+ran accelerated-2 fork:5:good
+ran plain-3 fork:3:good
+ran accelerated-3 fork:4:good
+tap "with more runs of one workload, too" "$top_srcdir/tools/demo/report" demo
+tap_is "of which it takes the medians" \
+	"$(grep '"fork"' demo/report.json | grep -o '"plain_s": [0-9.]*, "accelerated_s": [0-9.]*')" \
+	'"plain_s": 4.000, "accelerated_s": 5.000'
+ran accelerated-3 fork:4:bad
+tap_is "a different word in one of them is an error" \
+	"$("$top_srcdir/tools/demo/report" demo >said 2>&1; echo $?)" 1
+ran accelerated-3 fork:4:good
+ran plain-3 fork:3:bad
+tap_is "in plain Bochs, too" "$("$top_srcdir/tools/demo/report" demo >said 2>&1; echo $?)" 1
+
 tap_done

@@ -116,6 +116,10 @@ static void who_wrote_it(void)
 	is(plex86_excuse_flags(EXECUTED("div ebx", "pcmpeqd xmm0, xmm0", "vpcmpgtb ymm0, ymm1, ymm2",
 					"vmovdqa ymm0, ymm1"), ALL), ALL,
 	   "packed comparisons and moves write none");
+	is(plex86_excuse_flags(EXECUTED("bzhi ecx, ecx, edx", "kmovd k1, ecx", "kandw k1, k2, k3"), ALL),
+	   AF | PF, "nor do moves of opmasks");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "kortestd k1, k1"), ALL), 0, "but KORTEST does");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "ktestb k1, k1"), ALL), 0, "and KTEST");
 	is(plex86_excuse_flags(EXECUTED("div ebx", "cmpsd xmm0, xmm1, 0x01", "cmpss xmm0, xmm1, 0x01"),
 			       ALL), ALL, "nor do CMPSS and CMPSD of XMM registers");
 	is(plex86_excuse_flags(EXECUTED("div ebx", "cmpsd dword ptr ds:[rsi], dword ptr es:[rdi]"), ALL),
