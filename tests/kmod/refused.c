@@ -16,6 +16,7 @@
 
 #include <plex86/engine.h>
 
+#include "accel-driver/common/xstate.h"
 #include "tests/tap.h"
 
 #define RAM	(UINT64_C(16) << 20)

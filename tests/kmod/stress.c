@@ -5,11 +5,16 @@
  * its deadline, half with one that traps at once, beside plain processes, on all
  * CPUs.  NMIs may be injected from outside meanwhile (tests/kmod/inject).
  *
- *   stress SECONDS [PROCESSES [trap]]	trap: none of them spins
+ *   stress SECONDS [PROCESSES [trap|frozen]]
+ *
+ * trap: none of them spins; frozen: something freezes processes meanwhile, which looks
+ * to them like a signal.
  */
 #define _GNU_SOURCE
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -19,6 +24,8 @@
 struct count {
 	unsigned long switches, irqs, nmis, wrong;
 };
+
+static bool frozen;
 
 static double now(void)
 {
@@ -45,7 +52,9 @@ static void spin(struct machine *m, struct count *c)
 	m->run.cpu.gpr[PLEX86_RBX] = seed;
 	m->run.cpu.gpr[PLEX86_R15] = ~seed;
 	m->run.budget_ns = 5000000;
-	if (go(m) || m->run.reason != PLEX86_RUN_DEADLINE || m->run.cpu.gpr[PLEX86_RBX] != seed ||
+	if (go(m) ||
+	    (m->run.reason != PLEX86_RUN_DEADLINE && !(frozen && m->run.reason == PLEX86_RUN_KICK)) ||
+	    m->run.cpu.gpr[PLEX86_RBX] != seed ||
 	    m->run.cpu.gpr[PLEX86_R15] != ~seed || m->run.cpu.gpr[PLEX86_RSP] != STACK + 0x800)
 		c->wrong++;
 	add(c, &m->run);
@@ -129,10 +138,11 @@ static void bystander(double end, int out)
 int main(int argc, char **argv)
 {
 	double seconds = argc > 1 ? atof(argv[1]) : 5, end = now() + seconds;
-	int processes = argc > 2 ? atoi(argv[2]) : 4, traps = argc > 3;
+	int processes = argc > 2 ? atoi(argv[2]) : 4, traps = argc > 3 && !strcmp(argv[3], "trap");
 	struct count total = { 0 }, c;
 	int pipes[2], i, died = 0, status, reports = 0;
 
+	frozen = argc > 3 && !strcmp(argv[3], "frozen");
 	if (pipe(pipes))
 		return 1;
 	for (i = 0; i < processes + 2; i++) {
