@@ -109,6 +109,9 @@ tap "with more runs of one workload, too" "$top_srcdir/tools/demo/report" demo
 tap_is "of which it takes the medians" \
 	"$(grep '"fork"' demo/report.json | grep -o '"plain_s": [0-9.]*, "accelerated_s": [0-9.]*')" \
 	'"plain_s": 4.000, "accelerated_s": 5.000'
+ran plain-4
+ran accelerated-4
+tap "and with some that only booted" "$top_srcdir/tools/demo/report" demo
 ran accelerated-3 fork:4:bad
 tap_is "a different word in one of them is an error" \
 	"$("$top_srcdir/tools/demo/report" demo >said 2>&1; echo $?)" 1
