@@ -15,7 +15,7 @@ tree_begin() {
 
 # Copies one file of the packages and, for an ELF file, the libraries it names.
 tree_add() {	# tree_add FILE
-	local file=$1
+	local file=$1 source target
 	[ ! -e "$tree_root/$file" ] || return 0
 	[ -z "$tree_base" ] || [ ! -e "$tree_base/$file" ] || return 0
 	mkdir -p "$tree_root/${file%/*}"
@@ -24,8 +24,13 @@ tree_add() {	# tree_add FILE
 		find "$tree_root/$file" -type l -lname '/*' -delete
 		return
 	fi
-	cp -L "$tree_src/$file" "$tree_root/$file"
-	tree_libraries "$tree_src/$file"
+	# An absolute link means the guest's root, not this machine's.
+	source=$tree_src/$file
+	while target=$(readlink "$source") && [ "${target#/}" != "$target" ]; do
+		source=$tree_src$target
+	done
+	cp -L "$source" "$tree_root/$file"
+	tree_libraries "$source"
 }
 
 # Copies the libraries that a file names, if it is an ELF file, from the packages.
