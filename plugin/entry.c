@@ -158,6 +158,12 @@ enum plex86_refusal plex86_entry_check(const struct plex86_cpu *cpu, const struc
 		return PLEX86_REFUSE_COMPAT;
 	if (!(caps->flags & PLEX86_CAP_SEGMENTS) && !flat_segments(cpu))
 		return PLEX86_REFUSE_SEGMENTS;
+	/*
+	 * Code that has segments moves selectors about (PUSH DS, POP ES), and would find a
+	 * stand-in under them: another segment, silently, once Bochs has loaded its register.
+	 */
+	if (!(caps->flags & PLEX86_CAP_SELECTORS) && !flat_segments(cpu))
+		return PLEX86_REFUSE_SELECTORS;
 	/* Vector instructions that the guest has not enabled would run on the host. */
 	if (strict && !(caps->flags & PLEX86_CAP_XCR0) && (caps->xcr0 & ~cpu->xcr0))
 		return PLEX86_REFUSE_XCR0;

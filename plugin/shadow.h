@@ -54,7 +54,8 @@ struct plex86_node {
 	bool queued;		/* on the dirty list */
 	uint32_t *child;	/* level > 1: [entries] node numbers or PLEX86_NONE */
 	uint32_t *frame;	/* level 1: [entries] frame numbers, if prot */
-	uint32_t *rnext;	/* level 1: [entries] next slot that maps the same frame */
+	uint32_t *rnext;	/* level 1: [entries] next slot that maps the same frame ... */
+	uint32_t *rprev;	/* ... and the one before it; a frame can have 100,000 */
 	uint8_t *prot;		/* level 1: [entries] PLEX86_PROT_*, 0: not mapped */
 };
 

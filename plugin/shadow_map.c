@@ -50,16 +50,28 @@ void plex86_queue_unmap(struct plex86_shadow *s, uint64_t la, uint64_t npages)
 	queue(s, &op);
 }
 
+static uint32_t *next_of(struct plex86_world *w, uint32_t slot)
+{
+	return &w->nodes[PLEX86_SLOT_NODE(slot)]->rnext[PLEX86_SLOT_INDEX(slot)];
+}
+
+static uint32_t *prev_of(struct plex86_world *w, uint32_t slot)
+{
+	return &w->nodes[PLEX86_SLOT_NODE(slot)]->rprev[PLEX86_SLOT_INDEX(slot)];
+}
+
 void plex86_forget(struct plex86_node *n, unsigned int index)
 {
 	struct plex86_world *w = n->shadow->world;
 	struct plex86_frame *f = &w->frames[n->frame[index]];
-	uint32_t slot = PLEX86_SLOT(n->self, index), *link;
+	uint32_t next = n->rnext[index], prev = n->rprev[index];
 
-	for (link = &f->rmap; *link != slot;
-	     link = &w->nodes[PLEX86_SLOT_NODE(*link)]->rnext[PLEX86_SLOT_INDEX(*link)])
-		;
-	*link = n->rnext[index];
+	if (prev == PLEX86_NONE)
+		f->rmap = next;
+	else
+		*next_of(w, prev) = next;
+	if (next != PLEX86_NONE)
+		*prev_of(w, next) = prev;
 	f->nwrite -= !!(n->prot[index] & PLEX86_PROT_WRITE);
 	if (n->prot[index] == PLEX86_PROT_EXEC)
 		plex86_copy_find(&w->copies, n->frame[index])->uses--;
@@ -185,6 +197,9 @@ uint32_t plex86_map(struct plex86_node *n, unsigned int index, plex86_gpa_t gpa,
 	n->frame[index] = gpa.pa >> PLEX86_PAGE_SHIFT;
 	n->prot[index] = prot;
 	n->rnext[index] = f->rmap;
+	n->rprev[index] = PLEX86_NONE;
+	if (f->rmap != PLEX86_NONE)
+		*prev_of(w, f->rmap) = PLEX86_SLOT(n->self, index);
 	f->rmap = PLEX86_SLOT(n->self, index);
 	f->nwrite += !!(prot & PLEX86_PROT_WRITE);
 	f->nexec += !!(prot & PLEX86_PROT_EXEC);

@@ -69,7 +69,7 @@ static struct plex86_node *node_alloc(struct plex86_world *w, unsigned int level
 				      unsigned int entries)
 {
 	size_t body = level > 1 ? entries * sizeof(uint32_t)
-				: entries * (2 * sizeof(uint32_t) + sizeof(uint8_t));
+				: entries * (3 * sizeof(uint32_t) + sizeof(uint8_t));
 	struct plex86_node *n = calloc(1, sizeof(*n) + body);
 	uint32_t self = n ? node_number(w) : PLEX86_NONE;
 
@@ -87,7 +87,8 @@ static struct plex86_node *node_alloc(struct plex86_world *w, unsigned int level
 	} else {
 		n->frame = (uint32_t *)(n + 1);
 		n->rnext = n->frame + entries;
-		n->prot = (uint8_t *)(n->rnext + entries);
+		n->rprev = n->rnext + entries;
+		n->prot = (uint8_t *)(n->rprev + entries);
 	}
 	w->nodes[self] = n;
 	return n;

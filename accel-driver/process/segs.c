@@ -291,6 +291,8 @@ void segs_store(const struct plex86_space *s, const struct user_regs_struct *in,
 	const uint64_t base[PLEX86_NSEG] = { [PLEX86_FS] = out->fs_base,
 					     [PLEX86_GS] = out->gs_base };
 	bool code64 = out->cs == HOST_CS64;
+	/* WRFSBASE may have come before a far jump to 32-bit code. */
+	bool was64 = in->cs == HOST_CS64;
 	unsigned int i;
 
 	/* IRET to a 16-bit stack leaves a piece of a kernel address in RSP[63:32]. */
@@ -299,7 +301,7 @@ void segs_store(const struct plex86_space *s, const struct user_regs_struct *in,
 	for (i = 0; i < PLEX86_NSEG; i++) {
 		if (after[i] != before[i])
 			host_seg(s, (uint16_t)after[i], base[i], &cpu->seg[i]);
-		else if (code64 && (i == PLEX86_FS || i == PLEX86_GS))
+		else if ((code64 || was64) && (i == PLEX86_FS || i == PLEX86_GS))
 			cpu->seg[i].base = base[i];
 		else if (after[i] == HOST_CS64 && i != PLEX86_CS && base[i] != old_base[i])
 			host_seg(s, HOST_CS64, base[i], &cpu->seg[i]);	/* loaded again */

@@ -208,6 +208,16 @@ static void test_modes(struct plex86_space *s)
 		 !(t.cpu.seg[PLEX86_CS].attr & PLEX86_SEG_L))),
 	       "64-bit: far jump to 32-bit code: traps, or comes back as 32-bit code");
 
+	/* WRFSBASE RAX; the same jump: the base is the register's in both modes. */
+	memcpy(ram + RAM_PATCH, (const uint8_t[]){ 0xf3, 0x48, 0x0f, 0xae, 0xd0, 0xff, 0x2f }, 7);
+	init_cpu64(&t.cpu, VA_PATCH);
+	t.cpu.gpr[PLEX86_RDI] = VA_DATA;
+	t.cpu.gpr[PLEX86_RAX] = 0x123000;
+	run_to_trap(s, &t);
+	report(is_trap(&t, ANY_VECTOR) &&
+	       (t.cpu.rip == VA_PATCH || t.cpu.seg[PLEX86_FS].base == 0x123000),
+	       "64-bit: WRFSBASE and a far jump to 32-bit code: the base comes back");
+
 	far[0] = (uint32_t)AT32(g32_to_64) + 2;
 	far[1] = 0x33;
 	memcpy(ram + RAM_DATA, far, 6);

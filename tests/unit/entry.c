@@ -147,6 +147,13 @@ static void selectors(void)
 		PLEX86_REFUSE_SELECTORS);
 	REFUSED(M64, ALL_CAPS & ~PLEX86_CAP_XCR0, (in.strict = true, in.cpu.xcr0 = 3),
 		PLEX86_REFUSE_XCR0);
+	for (unsigned int i = 0; i < 4; i++) {	/* ES, CS, SS, DS: not strict */
+		REFUSED(M32, caps, in.cpu.seg[i].base = 0x1000, PLEX86_REFUSE_SELECTORS);
+		REFUSED(COMPAT, caps, in.cpu.seg[i].limit = 0xffff, PLEX86_REFUSE_SELECTORS);
+		ACCEPTED(M64, caps, in.cpu.seg[i].base = 0x1000);
+	}
+	REFUSED(M32, caps, in.cpu.seg[PLEX86_SS].attr &= ~PLEX86_SEG_DB, PLEX86_REFUSE_SELECTORS);
+	ACCEPTED(M32, caps, in.cpu.seg[PLEX86_GS].base = 0xb7000000);
 	ACCEPTED(M64, caps, in.cpu.seg[PLEX86_CS].sel = 0x73);
 	ACCEPTED(M64, caps, in.strict = true);
 	ACCEPTED(COMPAT, caps, in.strict = true);

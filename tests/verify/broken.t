@@ -21,8 +21,9 @@ ln -s "$top_builddir"/bochs/plugins/* "$work/plugins/"
 ln -sf "$plugin" "$work/plugins/libbx_plex86.so"
 
 model=$(default_model)
-# Segments, in long mode: nothing there but far transfers keeps slices from being compared.
-options=(-c "$model" -e 8 -g 0x10 -s 200000 -n 20 -t 120 -b "$BOCHS")
+# Segments and hostile code, in long mode: little there keeps slices from being compared. (Code
+# with segments of its own runs in Bochs, which leaves few slices that write to memory.)
+options=(-c "$model" -e 8 -g 0x30 -s 200000 -n 20 -t 120 -b "$BOCHS")
 
 plain() {
 	"$run" "${options[@]}" bochs "$image" >"$work/plain.log"
@@ -53,7 +54,7 @@ matched() {
 		if (open)
 			bad("not found: " open)
 		printf "%d flipped, %d found, %d in slices that are not compared\n", flips, found, skipped
-		exit failed || flips < 5 || found < 3
+		exit failed || flips < 4 || found < 2
 	}' "$work/$1.flips"
 }
 
