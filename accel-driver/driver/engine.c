@@ -4,6 +4,7 @@
  * maps what it is told.  See docs/driver.md for what the module does.
  */
 #include <cpuid.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -248,6 +249,21 @@ static unsigned int int_error_shift(void)
 	return ebx == SIGNATURE_TCG ? 4 : 3;
 }
 
+/*
+ * Bochs has Intel's places in XSAVE's standard format (cpu/crregs.h). AMD's CPUs with AVX-512 have
+ * others: what one of both saves there, the other must not restore.
+ */
+static bool xsave_as_in_bochs(uint64_t xcr0)
+{
+	static const unsigned int place[] = { 1088, 1152, 1664 };	/* opmasks, ZMM, ZMM16 to 31 */
+	unsigned int eax, ebx, ecx, edx;
+
+	for (unsigned int i = 0; xcr0 & PLEX86_X_AVX512 && i < 3; i++)
+		if (!__get_cpuid_count(0xd, 5 + i, &eax, &ebx, &ecx, &edx) || ebx != place[i])
+			return false;
+	return true;
+}
+
 static void fill_caps(struct plex86_engine *e)
 {
 	struct plex86_caps *caps = &e->caps;
@@ -260,7 +276,7 @@ static void fill_caps(struct plex86_engine *e)
 		caps->flags |= PLEX86_CAP_TRAP_UMIP;
 	if (e->info.caps & PLEX86_HOST_CPUID_FAULT)
 		caps->flags |= PLEX86_CAP_TRAP_CPUID;
-	if (e->info.caps & PLEX86_HOST_XSAVE)
+	if ((e->info.caps & PLEX86_HOST_XSAVE) && xsave_as_in_bochs(e->load_mask))
 		caps->flags |= PLEX86_CAP_XCR0;
 	if (e->info.caps & PLEX86_HOST_EXEC_ONLY)
 		caps->flags |= PLEX86_CAP_EXEC_ONLY;

@@ -101,7 +101,7 @@ enum plex86_exit_reason {
 	PLEX86_EXIT_DEADLINE = 3,/* the budget is used up */
 	PLEX86_EXIT_KICK = 4,	/* kick() was called */
 	PLEX86_EXIT_REFUSED = 5,	/* this state can't be entered; nothing ran; see .why */
-	PLEX86_EXIT_LOST = 6,	/* the space died; the state is exact; destroy the space */
+	PLEX86_EXIT_LOST = 6,	/* the space died; the state is exact (but see process.h) */
 };
 
 #define PLEX86_ACCESS_WRITE	(1u << 0)

@@ -21,7 +21,23 @@
 #include <asm/prctl.h>
 #endif
 
-long raw_call(long nr, const long arg[6])
+/* Of 32 bits. */
+static long int80_call(long nr, const long arg[6])
+{
+	long r = nr;
+
+#ifdef __x86_64__
+	asm volatile("int $0x80" : "+a"(r) : "b"(arg[0]), "c"(arg[1]), "d"(arg[2]), "S"(arg[3]), "D"(arg[4])
+		     : "r8", "r9", "r10", "r11", "memory");
+#else
+	asm volatile("push %%ebx; mov %1, %%ebx; int $0x80; pop %%ebx" : "+a"(r)
+		     : "g"(arg[0]), "c"(arg[1]), "d"(arg[2]), "S"(arg[3]), "D"(arg[4]) : "memory");
+#endif
+	return r;
+}
+
+/* The CPU's own way: SYSCALL or INT 80H. */
+static long raw_call(long nr, const long arg[6])
 {
 #ifdef __x86_64__
 	register long r10 asm("r10") = arg[3], r8 asm("r8") = arg[4], r9 asm("r9") = arg[5];
@@ -34,20 +50,6 @@ long raw_call(long nr, const long arg[6])
 #else
 	return int80_call(nr, arg);
 #endif
-}
-
-long int80_call(long nr, const long arg[6])
-{
-	long r = nr;
-
-#ifdef __x86_64__
-	asm volatile("int $0x80" : "+a"(r) : "b"(arg[0]), "c"(arg[1]), "d"(arg[2]), "S"(arg[3]), "D"(arg[4])
-		     : "r8", "r9", "r10", "r11", "memory");
-#else
-	asm volatile("push %%ebx; mov %1, %%ebx; int $0x80; pop %%ebx" : "+a"(r)
-		     : "g"(arg[0]), "c"(arg[1]), "d"(arg[2]), "S"(arg[3]), "D"(arg[4]) : "memory");
-#endif
-	return r;
 }
 
 /*
@@ -93,7 +95,6 @@ static long call80(unsigned long nr)
 
 void hostile_calls(void)
 {
-
 	group("system call");
 	for (long nr = 0; nr < 700; nr++)
 		if (!is_unfit(nr, sizeof(long) == 4))

@@ -35,9 +35,6 @@ struct outcome status_outcome(int status);
 void group(const char *name);
 void result(unsigned long which, struct outcome o);
 
-long raw_call(long nr, const long arg[6]);	/* the CPU's own way: SYSCALL or INT 80H */
-long int80_call(long nr, const long arg[6]);	/* of 32 bits */
-
 void hostile_code(void);
 void hostile_selectors(void);
 void hostile_addresses(void);
