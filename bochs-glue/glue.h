@@ -29,7 +29,7 @@ void plex86_import_vec(const struct plex86_vec *vec);
 
 // ram.cc
 Bit8u *plex86_ram_alloc(Bit64u bytes, Bit64u scratch);
-void plex86_ram_free(Bit8u *ram, Bit64u bytes);
+void plex86_ram_free(Bit8u *ram);
 bool plex86_ram_object(int *fd, void **ram, Bit64u *size);
 Bit32u plex86_ram_block_size(void);
 bool plex86_ram_describe(struct plex86_core *core);
@@ -40,7 +40,7 @@ int plex86_trace_stop(void);
 
 // hooks.cc
 void plex86_hooks_init(struct plex86_core *core, int timer);
-void plex86_hooks_register(bool (*is_enabled)(void), Bit64u (*scratch)(void));
+void plex86_hooks_register(bool (*is_enabled)(void), Bit64u (*scratch)(void), void (*end)(void));
 void plex86_hooks_unregister(void);
 void plex86_hooks_timer(void *this_ptr);
 extern const struct plex86_host_ops plex86_glue_host_ops;

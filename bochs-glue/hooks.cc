@@ -22,6 +22,7 @@ static Bit64u longest_slice;
 
 static bool (*enabled)(void);
 static Bit64u (*scratch_size)(void);
+static void (*stop)(void);
 
 // The vector state that the last slice left, to see whether Bochs has changed it.
 static struct plex86_vec vec BX_CPP_AlignN(64), vec_left BX_CPP_AlignN(64);
@@ -156,6 +157,13 @@ static Bit8u *ram_alloc(Bit64u bytes)
   return enabled() ? plex86_ram_alloc(bytes, scratch_size()) : NULL;
 }
 
+// Bochs frees it before it ends the plugins; the engine must not outlive it.
+static void ram_free(Bit8u *ram, Bit64u)
+{
+  stop();
+  plex86_ram_free(ram);
+}
+
 static void page_decoded(bx_phy_address ppf)
 {
   plex86_gpa_t gpa = { ppf };
@@ -173,14 +181,21 @@ static void stamps_reset(void)
   if (core) plex86_core_stamps_reset(core);
 }
 
+// Rare, and what is mapped does not say what it was mapped for.
+static void memory_changed(void)
+{
+  if (core) plex86_core_drop_all(core);
+}
+
 static const bx_cpu_accel_t ops = {
-  user_mode, run, page_decoded, page_written, stamps_reset, ram_alloc, plex86_ram_free
+  user_mode, run, page_decoded, page_written, stamps_reset, memory_changed, ram_alloc, ram_free
 };
 
-void plex86_hooks_register(bool (*is_enabled)(void), Bit64u (*scratch)(void))
+void plex86_hooks_register(bool (*is_enabled)(void), Bit64u (*scratch)(void), void (*end)(void))
 {
   enabled = is_enabled;
   scratch_size = scratch;
+  stop = end;
   bx_cpu_accel = &ops;
 }
 

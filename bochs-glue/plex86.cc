@@ -200,6 +200,11 @@ void bx_plex86_c::stop(void)
   core = NULL;
 }
 
+static void end(void)
+{
+  if (thePlex86) thePlex86->stop();
+}
+
 //
 // bochsrc
 //
@@ -283,7 +288,7 @@ PLUGIN_ENTRY_FOR_MODULE(plex86)
     BX_REGISTER_DEVICE_DEVMODEL(plugin, type, thePlex86, "plex86");
     init_options();
     SIM->register_addon_option("plex86", parse_options, save_options);
-    if (fits_this_bochs()) plex86_hooks_register(is_enabled, scratch_size);
+    if (fits_this_bochs()) plex86_hooks_register(is_enabled, scratch_size, end);
     else ((bx_param_bool_c *) option("enabled"))->set(0);
   } else if (mode == PLUGIN_FINI) {
     delete thePlex86;

@@ -43,7 +43,7 @@ Bit8u *plex86_ram_alloc(Bit64u bytes, Bit64u scratch)
   return ram_base;
 }
 
-void plex86_ram_free(Bit8u *ram, Bit64u)
+void plex86_ram_free(Bit8u *ram)
 {
   munmap(ram, ram_bytes);
   close(ram_fd);

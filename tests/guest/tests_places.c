@@ -5,6 +5,7 @@
  */
 #include "pages.h"
 
+#define MSR_APICBASE 0x1b
 #define CPUID_1GIB_PAGES (1u << 26)	/* 80000001, edx */
 
 static void large_page(void)
@@ -216,6 +217,28 @@ static void local_apic(void)
 	*(volatile u32 *)(LAPIC_VA + 0x80) = 0;
 }
 
+/* A page of RAM that user code knows becomes the APIC's, and is RAM again. */
+static void apic_moved(void)
+{
+	u64 pa = new_filled(0x4711), base = rdmsr(MSR_APICBASE);
+	u32 v = 0, version = *(volatile u32 *)(LAPIC_VA + 0x30);
+
+	map(cur, VA, pa, P_URW);
+	expect(u_load(VA + 0x30, &v));
+	expect(u_store(VA + 0x30, 0x1234) && u_load(VA + 0x30, &v) && v == 0x1234);
+	wrmsr(MSR_APICBASE, (base & 0xfff) | pa);
+	set_cr3(cur->root);
+	log_quiet(true);
+	u_load(VA + 0x30, &v);
+	log_quiet(false);
+	expect(v == version);
+	expect(u_store(VA + 0x30, 0x5678));	/* which can't be written */
+	wrmsr(MSR_APICBASE, base);
+	set_cr3(cur->root);
+	expect(u_load(VA + 0x30, &v) && v == 0x1234);
+	expect(*(volatile u32 *)(LAPIC_VA + 0x30) == version);
+}
+
 static void beyond_ram(void)
 {
 	u32 v = 0;
@@ -253,6 +276,7 @@ void tests_places(void)
 		{ "video_memory", ENV_ALL, video_memory },
 		{ "rom", ENV_ALL, rom },
 		{ "local_apic", ENV_ALL, local_apic },
+		{ "apic_moved", ENV_ALL, apic_moved },
 		{ "beyond_ram", ENV_ALL, beyond_ram },
 		{ "across_ram_end", ENV_ALL, across_ram_end },
 	};
