@@ -32,9 +32,8 @@ void plex86_beyond_hold(struct plex86_beyond *b, struct plex86_cpu *cpu, struct 
 	b->cr4 = cpu->cr4;
 	b->xcr0 = cpu->xcr0;
 	cpu->xcr0 &= ~b->components;
-	cpu->cr4 &= ~CR4_CET;	/* as it is off in user mode */
-	if (!(caps->flags & PLEX86_CAP_PKRU))
-		cpu->cr4 &= ~CR4_PKE;
+	/* CET is off in user mode; pages with a key but 0, and its instructions, are Bochs's. */
+	cpu->cr4 &= ~(CR4_CET | CR4_PKE);
 	if (!b->components)
 		return;
 	b->vec = *vec;

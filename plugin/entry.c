@@ -75,23 +75,48 @@ static bool flat_segments(const struct plex86_cpu *cpu)
 	       flat(&s[PLEX86_ES]) && (s[PLEX86_ES].attr & PLEX86_SEG_WRITE);
 }
 
+/* The selectors that Linux gives to user code on x86-64 (asm/segment.h). */
+#define LINUX_CS32	0x23
+#define LINUX_DS	0x2b
+#define LINUX_CS64	0x33
+#define LINUX_TLS(n)	(0x63 + 8 * (n))
+
+static bool tls(uint16_t sel)
+{
+	return sel == LINUX_TLS(0) || sel == LINUX_TLS(1) || sel == LINUX_TLS(2);
+}
+
+/* As accel-driver/process/segs.c has it: flat ones are all the same to it. */
+static bool thread_selector(const struct plex86_seg *s)
+{
+	if (s->attr & PLEX86_SEG_NULL)
+		return !s->sel;
+	return s->base || s->limit != UINT32_MAX ? tls(s->sel) : s->sel == LINUX_DS;
+}
+
+bool plex86_thread_selectors(const struct plex86_cpu *cpu)
+{
+	const struct plex86_seg *fs = &cpu->seg[PLEX86_FS], *gs = &cpu->seg[PLEX86_GS];
+
+	return thread_selector(fs) && thread_selector(gs) && !(tls(fs->sel) && fs->sel == gs->sel);
+}
+
 /*
- * The selectors that Linux gives to user code on x86-64 (asm/segment.h), null
- * ones, and a TLS slot for FS or GS: an engine that can't have others shows
- * these to a guest that uses the same ones exactly.
+ * An engine that can have no selectors but the host's shows these to a guest that
+ * uses the same ones exactly.
  */
 static bool linux_selectors(const struct plex86_cpu *cpu)
 {
 	unsigned int i;
 
-	if (cpu->seg[PLEX86_CS].sel != (cpu->mode == PLEX86_MODE_64 ? 0x33 : 0x23) ||
-	    cpu->seg[PLEX86_SS].sel != 0x2b)
+	if (cpu->seg[PLEX86_CS].sel != (cpu->mode == PLEX86_MODE_64 ? LINUX_CS64 : LINUX_CS32) ||
+	    cpu->seg[PLEX86_SS].sel != LINUX_DS)
 		return false;
 	for (i = PLEX86_DS; i <= PLEX86_GS; i++)
-		if (cpu->seg[i].sel && cpu->seg[i].sel != 0x2b &&
-		    !(i >= PLEX86_FS && cpu->seg[i].sel == 0x63))
+		if (cpu->seg[i].sel && cpu->seg[i].sel != LINUX_DS &&
+		    !(i >= PLEX86_FS && tls(cpu->seg[i].sel)))
 			return false;
-	return !cpu->seg[PLEX86_ES].sel || cpu->seg[PLEX86_ES].sel == 0x2b;
+	return !cpu->seg[PLEX86_ES].sel || cpu->seg[PLEX86_ES].sel == LINUX_DS;
 }
 
 static enum plex86_refusal check_flags(const struct plex86_cpu *cpu)
@@ -117,9 +142,10 @@ static enum plex86_refusal check_control(const struct plex86_cpu *cpu, const str
 		return PLEX86_REFUSE_VIRTUAL_IF;
 	if ((cpu->cr4 & CR4_UINTR) || ((cpu->cr4 & CR4_CET) && env->user_cet))
 		return PLEX86_REFUSE_FEATURE;
-	if ((cpu->cr4 & CR4_PKE) && env->key_0_denied && !(caps->flags & PLEX86_CAP_PKRU))
+	if ((cpu->cr4 & CR4_PKE) && env->key_0_denied)
 		return PLEX86_REFUSE_FEATURE;
-	if ((cpu->dr7 & DR7_ENABLED) && !(caps->flags & PLEX86_CAP_DEBUGREGS))
+	/* A data breakpoint traps behind its instruction, which can't be taken back. */
+	if (cpu->dr7 & DR7_ENABLED)
 		return PLEX86_REFUSE_BREAKPOINT;
 	/* #NM and the external-interrupt way of reporting x87 errors are Bochs's. */
 	if ((cpu->cr0 & (CR0_EM | CR0_TS)) || !(cpu->cr0 & CR0_NE))

@@ -31,10 +31,10 @@ static uint16_t group7(uint8_t modrm)
 	unsigned int reg = (modrm >> 3) & 7;
 
 	switch (modrm) {
-	case 0xc1: case 0xd9:	return PLEX86_FOUND_HYPERCALL;
+	case 0xc1: case 0xd4: case 0xd9: return PLEX86_FOUND_HYPERCALL;
 	case 0xd0:		return PLEX86_FOUND_XCR0;
 	case 0xee: case 0xef:	return PLEX86_FOUND_PKRU;
-	case 0xf9:		return PLEX86_FOUND_TSC;
+	case 0xf9: case 0xfd:	return PLEX86_FOUND_TSC;
 	}
 	if (reg == 4)		/* SMSW has both forms */
 		return PLEX86_FOUND_UMIP;
@@ -58,7 +58,8 @@ static uint16_t after_0f(const uint8_t *p, size_t left)
 	switch (p[0]) {
 	case 0xa2:		return PLEX86_FOUND_CPUID;
 	case 0x31:		return PLEX86_FOUND_TSC;
-	case 0x05: case 0x34:	return PLEX86_FOUND_SYSENTER;
+	case 0x05:		return PLEX86_FOUND_SYSCALL;
+	case 0x34:		return PLEX86_FOUND_SYSENTER;
 	case 0x02: case 0x03:	return PLEX86_FOUND_SELECTOR;
 	case 0x00:		return left > 1 ? group6(p[1]) : 0;
 	case 0x01:		return left > 1 ? group7(p[1]) : 0;
@@ -68,22 +69,37 @@ static uint16_t after_0f(const uint8_t *p, size_t left)
 	return 0;
 }
 
+/* REX2 with M0: the next byte is an opcode of the map that 0F leads to (Intel APX, 3.1.2.1). */
+static uint16_t after_rex2(const uint8_t *p, size_t left)
+{
+	if (left < 2 || !(p[0] & 0x80))
+		return 0;
+	/* Groups as a whole: it is rare. */
+	if (p[1] == 0x00 || p[1] == 0x01 || p[1] == 0xae || p[1] == 0xc7)
+		return PLEX86_FOUND_REX2;
+	return after_0f(p + 1, 1) ? PLEX86_FOUND_REX2 : 0;
+}
+
 uint16_t plex86_filter_at(const uint8_t *p, size_t left)
 {
-	if (p[0] == 0x0f)
-		return after_0f(p + 1, left - 1);
-	return p[0] == 0xcd && left > 1 && p[1] == 0x80 ? PLEX86_FOUND_INT80 : 0;
+	switch (p[0]) {
+	case 0x0f:	return after_0f(p + 1, left - 1);
+	case 0xd5:	return after_rex2(p + 1, left - 1);
+	case 0xcd:	return left > 1 && p[1] == 0x80 ? PLEX86_FOUND_INT80 : 0;
+	}
+	return 0;
 }
 
 uint16_t plex86_filter_scan(const uint8_t *code, size_t len)
 {
+	static const uint8_t first[] = { 0x0f, 0xcd, 0xd5 };
 	const uint8_t *end = code + len, *p;
 	uint16_t found = 0;
+	unsigned int i;
 
-	for (p = code; (p = memchr(p, 0x0f, end - p)); p++)
-		found |= plex86_filter_at(p, end - p);
-	for (p = code; (p = memchr(p, 0xcd, end - p)); p++)
-		found |= plex86_filter_at(p, end - p);
+	for (i = 0; i < sizeof(first); i++)
+		for (p = code; (p = memchr(p, first[i], end - p)); p++)
+			found |= plex86_filter_at(p, end - p);
 	return found;
 }
 
@@ -134,7 +150,7 @@ uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b)
 uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict)
 {
 	bool long64 = mode == PLEX86_MODE_64;
-	uint16_t mask = PLEX86_FOUND_HYPERCALL;
+	uint16_t mask = PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_PKRU;
 
 	if (!(caps & PLEX86_CAP_TRAP_CPUID))
 		mask |= PLEX86_FOUND_CPUID;
@@ -142,13 +158,17 @@ uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 		mask |= PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID;
 	if (!(caps & PLEX86_CAP_XCR0))
 		mask |= PLEX86_FOUND_XCR0;
-	if (!(caps & PLEX86_CAP_PKRU))
-		mask |= PLEX86_FOUND_PKRU;
 	if (!fsgsbase)
 		mask |= PLEX86_FOUND_FSGSBASE;
-	if (!long64 && !(caps & PLEX86_CAP_TRAP_SYSENTER))
-		mask |= PLEX86_FOUND_SYSENTER;
-	/* Under long mode programs have Linux's TLS selectors, and those can be had. */
+	if (caps & PLEX86_CAP_REX2)
+		mask |= PLEX86_FOUND_REX2;
+	if (!(caps & PLEX86_CAP_TRAP_SYSENTER)) {
+		if (!long64)
+			mask |= PLEX86_FOUND_SYSENTER | PLEX86_FOUND_SYSCALL;
+		else if (!(caps & PLEX86_CAP_SYSENTER_UD))
+			mask |= PLEX86_FOUND_SYSENTER;
+	}
+	/* Under long mode most programs have Linux's selectors, and those can be had. */
 	if (mode == PLEX86_MODE_32 && !(caps & PLEX86_CAP_SELECTORS))
 		mask |= PLEX86_FOUND_SELREAD;
 	if (strict) {
@@ -160,4 +180,11 @@ uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 			mask |= PLEX86_FOUND_INT80;
 	}
 	return mask;
+}
+
+uint16_t plex86_filter_low(uint32_t caps, bool strict)
+{
+	if (!(caps & PLEX86_CAP_SYSENTER_UD) || (caps & PLEX86_CAP_TRAP_SYSENTER))
+		return 0;
+	return strict ? PLEX86_FOUND_SYSCALL : PLEX86_FOUND_SYSCALL_INSN;
 }

@@ -20,7 +20,7 @@
 #define PLEX86_FOUND_TSC	0x0002u	/* RDTSC, RDTSCP: 0F 31, 0F 01 F9 */
 #define PLEX86_FOUND_XCR0	0x0004u	/* XGETBV, XSAVE, XSAVEC, XSAVEOPT, XRSTOR */
 #define PLEX86_FOUND_HYPERCALL	0x0008u	/* VMMCALL, VMCALL: an outer hypervisor would answer */
-#define PLEX86_FOUND_SYSENTER	0x0010u	/* SYSENTER, SYSCALL: 0F 34, 0F 05 */
+#define PLEX86_FOUND_SYSENTER	0x0010u	/* 0F 34 */
 #define PLEX86_FOUND_FSGSBASE	0x0020u	/* RDFSBASE ... WRGSBASE */
 #define PLEX86_FOUND_UMIP	0x0040u	/* SGDT, SIDT, SMSW, SLDT, STR */
 #define PLEX86_FOUND_SELECTOR	0x0080u	/* LAR, LSL, VERR, VERW */
@@ -28,6 +28,9 @@
 #define PLEX86_FOUND_RDPID	0x0200u	/* 0F C7 F8+r */
 #define PLEX86_FOUND_PKRU	0x0400u	/* RDPKRU, WRPKRU: 0F 01 EE, EF */
 #define PLEX86_FOUND_SELREAD	0x0800u	/* 32-bit code: MOV r/m, FS|GS, PUSH FS|GS */
+#define PLEX86_FOUND_SYSCALL	0x1000u	/* 0F 05 */
+#define PLEX86_FOUND_REX2	0x2000u	/* any of these as D5 xx opcode: APX can spell them so */
+#define PLEX86_FOUND_SYSCALL_INSN 0x4000u /* 0F 05, and it seems to be an instruction of its own */
 
 /* Bytes that the longest sequence needs; also how much of the next page matters. */
 #define PLEX86_FILTER_TAIL	3
@@ -47,6 +50,9 @@ uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b);
  */
 uint16_t plex86_filter_selector_reads(const uint8_t *code);
 
+/* PLEX86_FOUND_SYSCALL_INSN if the page at @code seems to have one, else 0; as slow. */
+uint16_t plex86_filter_syscalls(const uint8_t *code);
+
 /*
  * Where instructions with a finding in @mask can begin in a page of code:
  * offsets into @at, at most @max.  A sequence that follows prefix bytes can also
@@ -59,7 +65,15 @@ int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16
  * Which findings forbid native execution, for an engine with @caps
  * (PLEX86_CAP_*), in @mode, with CR4.FSGSBASE as the guest has it.
  * @strict: also what is merely inexact, and not dangerous.
+ *
+ * SYSENTER and SYSCALL are such that a host kernel takes them for its own and
+ * destroys the registers: Intel's CPUs execute SYSENTER in every mode and SYSCALL
+ * in 64-bit code only, where it traps well; AMD's execute SYSCALL in every mode and
+ * SYSENTER in none of a 64-bit host's.  64-bit code can become 32-bit code by a far jump.
  */
 uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict);
+
+/* What 64-bit code may not hold as well where 32-bit code can get at it: below 4 GiB. */
+uint16_t plex86_filter_low(uint32_t caps, bool strict);
 
 #endif /* PLEX86_FILTER_H */

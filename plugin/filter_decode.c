@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where 32-bit code reads its FS or GS selector: an engine that runs it under the
- * host's selectors gives the wrong answer, and i386 glibc hands its own to
- * clone().  Their bytes are everywhere (8C is also a displacement that compilers
- * like: one page in seven), so this one looks at instructions: from a little
- * before each place, which is enough to fall into step with the real ones.  Code
- * that is entered in the middle of another instruction can slip through; see
- * docs/limits.md.
+ * Findings whose bytes are everywhere, so that instructions have to be looked at:
+ *
+ * - 32-bit code that reads its FS or GS selector.  An engine that runs it under the
+ *   host's selectors gives the wrong answer, and i386 glibc hands its own to clone().
+ *   8C is also a displacement that compilers like: one page in seven.
+ * - SYSCALL where 32-bit code can get at it.  Python, which is not position-independent,
+ *   has 0F 05 in many displacements.
+ *
+ * They are decoded as 32-bit code from a little before each place, which is enough to
+ * fall into step with the real instructions.  Code that is entered in the middle of
+ * another instruction can slip through; see docs/limits.md.
  */
 #include <Zydis/Zydis.h>
 
@@ -19,6 +23,22 @@
 /* So near to the beginning of a page nothing tells where instructions begin. */
 #define TOO_NEAR STARTS
 
+/* One of the findings: its first two bytes, and what an instruction that has them must be. */
+struct kind {
+	uint16_t found;
+	bool (*candidate)(const uint8_t *p);
+	bool (*matches)(const ZydisDecodedInstruction *i);
+};
+
+static bool maybe_selector(const uint8_t *p)
+{
+	unsigned int reg = (p[1] >> 3) & 7;
+
+	if (p[0] == 0x8c)
+		return reg == 4 || reg == 5;
+	return p[0] == 0x0f && (p[1] == 0xa0 || p[1] == 0xa8);
+}
+
 static bool reads_selector(const ZydisDecodedInstruction *i)
 {
 	if (i->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)	/* MOV r/m, FS|GS */
@@ -27,8 +47,22 @@ static bool reads_selector(const ZydisDecodedInstruction *i)
 	       (i->opcode == 0xa0 || i->opcode == 0xa8);
 }
 
+static bool maybe_syscall(const uint8_t *p)
+{
+	return p[0] == 0x0f && p[1] == 0x05;
+}
+
+static bool is_syscall(const ZydisDecodedInstruction *i)
+{
+	return i->opcode_map == ZYDIS_OPCODE_MAP_0F && i->opcode == 0x05;
+}
+
+static const struct kind selector = { PLEX86_FOUND_SELREAD, maybe_selector, reads_selector };
+static const struct kind syscall = { PLEX86_FOUND_SYSCALL_INSN, maybe_syscall, is_syscall };
+
 /* Does a stream of instructions that begins at @at have one that covers @place? */
-static bool found_from(const ZydisDecoder *d, const uint8_t *code, size_t at, size_t place)
+static bool found_from(const ZydisDecoder *d, const struct kind *kind, const uint8_t *code, size_t at,
+		       size_t place)
 {
 	ZydisDecodedInstruction i;
 	ZyanStatus status;
@@ -42,38 +76,40 @@ static bool found_from(const ZydisDecoder *d, const uint8_t *code, size_t at, si
 			at++;
 			continue;
 		}
-		if (at + i.length > place && reads_selector(&i))
+		if (at + i.length > place && kind->matches(&i))
 			return true;
 		at += i.length;
 	}
 	return false;
 }
 
-static bool candidate(const uint8_t *p)
-{
-	unsigned int reg = (p[1] >> 3) & 7;
-
-	if (p[0] == 0x8c)
-		return reg == 4 || reg == 5;
-	return p[0] == 0x0f && (p[1] == 0xa0 || p[1] == 0xa8);
-}
-
-uint16_t plex86_filter_selector_reads(const uint8_t *code)
+static uint16_t find(const uint8_t *code, const struct kind *kind)
 {
 	ZydisDecoder d;
 	size_t i, at, first;
 
-	if (!ZYAN_SUCCESS(ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32)))
-		return PLEX86_FOUND_SELREAD;
+	if (!ZYAN_SUCCESS(ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
+					   ZYDIS_STACK_WIDTH_32)))
+		return kind->found;
 	for (i = 0; i < PLEX86_PAGE_SIZE - 1; i++) {
-		if (!candidate(code + i))
+		if (!kind->candidate(code + i))
 			continue;
 		if (i < TOO_NEAR)
-			return PLEX86_FOUND_SELREAD;
+			return kind->found;
 		first = i > RUN_UP ? i - RUN_UP : 0;
 		for (at = first; at < first + STARTS; at++)
-			if (found_from(&d, code, at, i))
-				return PLEX86_FOUND_SELREAD;
+			if (found_from(&d, kind, code, at, i))
+				return kind->found;
 	}
 	return 0;
+}
+
+uint16_t plex86_filter_selector_reads(const uint8_t *code)
+{
+	return find(code, &selector);
+}
+
+uint16_t plex86_filter_syscalls(const uint8_t *code)
+{
+	return find(code, &syscall);
 }

@@ -18,11 +18,12 @@
 #define PLEX86_FRAME_TABLE	0x01u	/* holds guest page tables of a live space */
 #define PLEX86_FRAME_DECODED	0x02u	/* Bochs may have traces from it */
 #define PLEX86_FRAME_SCANNED	0x04u	/* .findings is up to date ... */
-#define PLEX86_FRAME_DECODED32	0x08u	/* ... and has PLEX86_FOUND_SELREAD where it belongs */
+#define PLEX86_FRAME_SELREAD	0x08u	/* ... and has PLEX86_FOUND_SELREAD where it belongs */
 #define PLEX86_FRAME_PRIVATE	0x10u	/* the slice that is being verified has its own copy */
 #define PLEX86_FRAME_DESCRIPTORS 0x20u	/* holds the GDT or LDT that native code runs with */
 
 #define PLEX86_FRAME_NO_COPY	0x40u	/* for as long as it is SCANNED: see copies.h */
+#define PLEX86_FRAME_SYSCALLS	0x80u	/* like SELREAD, for PLEX86_FOUND_SYSCALL_INSN */
 
 #define PLEX86_NONE UINT32_MAX		/* no node, no mapping */
 

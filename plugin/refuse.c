@@ -92,6 +92,17 @@ void plex86_lose(struct plex86_run *run, const char *why)
 	run->space = NULL;
 }
 
+void plex86_broken(struct plex86_run *run, const char *why)
+{
+	struct plex86_core *core = run->core;
+	char line[200];
+
+	if (!first_time(core, PLEX86_REFUSE_ENGINE, why))
+		return;
+	snprintf(line, sizeof(line), "a program of the guest's goes on with wrong registers: %s", why);
+	core->host->log(PLEX86_LOG_ERROR, line);
+}
+
 uint64_t plex86_spared_ticks(const struct plex86_run *run)
 {
 	uint64_t until = run->core->spare_until, now = run->slice->icount;

@@ -91,6 +91,7 @@ struct plex86_shadow {
 	uint16_t filter;		/* findings that forbid execution here; only grows
 				 * while there are mappings ... */
 	bool tsc_traps;			/* ... but for this: the engine traps RDTSC here */
+	uint16_t filter_low;		/* the same, and only below 4 GiB */
 	bool broken;			/* out of memory in bookkeeping: must be destroyed */
 	uint64_t described;		/* generation of the descriptors that the engine has */
 };
@@ -232,10 +233,11 @@ bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 			    plex86_gpa_t gpa, struct plex86_copy **copy);
 
 /*
- * From now on findings in @filter forbid execution in this space too; what they
- * forbid is unmapped.  A space that has run both 32- and 64-bit code obeys both.
+ * From now on findings in @filter forbid execution in this space too, and those in
+ * @low below 4 GiB; what they forbid is unmapped.  A space that has run both 32- and
+ * 64-bit code obeys both.
  */
-void plex86_shadow_filter(struct plex86_shadow *s, uint16_t filter);
+void plex86_shadow_filter(struct plex86_shadow *s, uint16_t filter, uint16_t low);
 
 /* Must code at @la be left to Bochs, as far as is known already? */
 enum plex86_code {

@@ -7,6 +7,20 @@
 #include "filter.h"
 #include "shadow.h"
 
+/* Which findings forbid execution at @la. */
+static uint16_t forbidden(const struct plex86_shadow *s, uint64_t la)
+{
+	return s->filter | (la <= UINT32_MAX ? s->filter_low : 0);
+}
+
+/* Findings that instructions were decoded for, as those of the bytes that they begin with. */
+static uint16_t of_bytes(uint16_t found)
+{
+	if (found & PLEX86_FOUND_SYSCALL_INSN)
+		found |= PLEX86_FOUND_SYSCALL;
+	return found & ~(PLEX86_FOUND_SELREAD | PLEX86_FOUND_SYSCALL_INSN);
+}
+
 /* What is found in the page that @filter can be about. */
 static uint16_t findings(struct plex86_world *w, struct plex86_frame *f, plex86_gpa_t gpa,
 			 uint16_t filter)
@@ -16,13 +30,18 @@ static uint16_t findings(struct plex86_world *w, struct plex86_frame *f, plex86_
 	if (!(f->flags & PLEX86_FRAME_SCANNED)) {
 		f->findings = plex86_filter_scan(code, PLEX86_PAGE_SIZE);
 		f->flags |= PLEX86_FRAME_SCANNED;
-		f->flags &= ~(PLEX86_FRAME_DECODED32 | PLEX86_FRAME_NO_COPY);
+		f->flags &= ~(PLEX86_FRAME_SELREAD | PLEX86_FRAME_SYSCALLS | PLEX86_FRAME_NO_COPY);
 		w->host->watch_writes(gpa, UINT32_MAX);
 		w->stats.pages_scanned++;
 	}
-	if ((filter & PLEX86_FOUND_SELREAD) && !(f->flags & PLEX86_FRAME_DECODED32)) {
+	if ((filter & PLEX86_FOUND_SELREAD) && !(f->flags & PLEX86_FRAME_SELREAD)) {
 		f->findings |= plex86_filter_selector_reads(code);
-		f->flags |= PLEX86_FRAME_DECODED32;
+		f->flags |= PLEX86_FRAME_SELREAD;
+	}
+	if ((filter & PLEX86_FOUND_SYSCALL_INSN) && (f->findings & PLEX86_FOUND_SYSCALL) &&
+	    !(f->flags & PLEX86_FRAME_SYSCALLS)) {
+		f->findings |= plex86_filter_syscalls(code);
+		f->flags |= PLEX86_FRAME_SYSCALLS;
 	}
 	return f->findings & filter;
 }
@@ -48,8 +67,8 @@ static bool clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
 	const uint8_t *before = la ? code_at(s, la - PLEX86_PAGE_SIZE) : NULL;
 	const uint8_t *after = code_at(s, la + PLEX86_PAGE_SIZE);
 
-	return !(before && (plex86_filter_straddle(before, code) & s->filter)) &&
-	       !(after && (plex86_filter_straddle(code, after) & s->filter));
+	return !(before && (plex86_filter_straddle(before, code) & forbidden(s, la))) &&
+	       !(after && (plex86_filter_straddle(code, after) & forbidden(s, la)));
 }
 
 /* Can an engine be shown a copy of a page with these findings? */
@@ -70,9 +89,9 @@ static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_fram
 
 	if (!may_copy(w, f, found))
 		return NULL;
-	mask = (plex86_filter_mask(caps, PLEX86_MODE_64, false, w->strict) |
-		plex86_filter_mask(caps, PLEX86_MODE_32, false, w->strict) | s->filter) &
-	       ~PLEX86_FOUND_SELREAD;
+	mask = of_bytes(plex86_filter_mask(caps, PLEX86_MODE_64, false, w->strict) |
+			plex86_filter_mask(caps, PLEX86_MODE_32, false, w->strict) | s->filter |
+			s->filter_low);
 	copy = plex86_copy_make(&w->copies, gpa.pa >> PLEX86_PAGE_SHIFT,
 				plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE), mask,
 				s->paging.mode == PLEX86_PAGING_LONG);
@@ -92,7 +111,7 @@ bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 			return false;
 		plex86_frame_revoke(w, gpa.pa >> PLEX86_PAGE_SHIFT, PLEX86_PROT_WRITE);
 	}
-	found = findings(w, f, gpa, s->filter);
+	found = findings(w, f, gpa, forbidden(s, la));
 	if (found && !plex86_traps_cover(&s->traps, la))
 		*copy = make_copy(s, f, gpa, found);
 	if ((found && !*copy && !plex86_traps_cover(&s->traps, la)) || !clean_seams(s, la, gpa)) {
@@ -115,14 +134,15 @@ static void unmap_code(struct plex86_node *n)
 	}
 }
 
-void plex86_shadow_filter(struct plex86_shadow *s, uint16_t filter)
+void plex86_shadow_filter(struct plex86_shadow *s, uint16_t filter, uint16_t low)
 {
 	if (s->tsc_traps)
 		filter &= ~PLEX86_FOUND_TSC;
-	if (!(filter & ~s->filter))
+	if (!(filter & ~s->filter) && !(low & ~s->filter_low))
 		return;
 	/* Seams too would have to be looked at again; it is rare enough to start over. */
 	s->filter |= filter;
+	s->filter_low |= low;
 	if (s->root != PLEX86_NONE)
 		unmap_code(s->world->nodes[s->root]);
 }
@@ -134,6 +154,7 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 	struct plex86_frame *f;
 	struct plex86_view v;
 	unsigned int index;
+	uint16_t found;
 
 	if (!n)
 		return PLEX86_CODE_OK;	/* not mapped: the fetch faults, and that is found out natively */
@@ -155,8 +176,8 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 		return PLEX86_CODE_OK;
 	if (f->flip_epoch == w->epoch && f->flips >= PLEX86_MAX_FLIPS)
 		return PLEX86_CODE_FLIPS;
-	if ((f->flags & PLEX86_FRAME_SCANNED) && (f->findings & s->filter) &&
-	    !may_copy(w, f, f->findings & s->filter))
+	found = f->flags & PLEX86_FRAME_SCANNED ? f->findings & forbidden(s, la.la) : 0;
+	if (found && !may_copy(w, f, found))
 		return PLEX86_CODE_REFUSED;
 	return PLEX86_CODE_OK;
 }
@@ -210,12 +231,14 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 	code = plex86_ram_host(s->world->ram, v.frame, PLEX86_PAGE_SIZE);
 	if (!(v.allowed & PLEX86_PROT_EXEC) || !f || !code)
 		return false;
-	found = findings(s->world, f, v.frame, s->filter);
+	found = findings(s->world, f, v.frame, forbidden(s, la.la));
 	if (found & PLEX86_FOUND_SELREAD)
 		return false;	/* nothing says where */
+	found = of_bytes(found);
 	/* All of the rest, or trapping RDTSC would only make trips dearer. */
 	rest = s->world->ops->trap_tsc ? found & ~PLEX86_FOUND_TSC : found;
-	if (rest && !plex86_traps_possible(s, code, rest))
+	/* IRET with RF set, and MOV SS, pass over a breakpoint: not exact enough for strict=1. */
+	if (rest && (s->world->strict || !plex86_traps_possible(s, code, rest)))
 		return false;
 	if (found != rest && !trap_tsc(s))
 		rest = found;

@@ -112,16 +112,21 @@ static void set_filter(struct plex86_run *run, bool long_mode)
 {
 	struct plex86_core *core = run->core;
 	struct plex86_world *w = &core->world;
-	uint16_t filter;
+	const uint32_t caps = core->caps->flags;
+	uint16_t filter, low = 0;
 
 	plex86_descriptors_sync(w, &run->slice->tables, long_mode);
-	filter = plex86_filter_mask(core->caps->flags, run->cpu->mode,
-				    run->cpu->cr4 & CR4_FSGSBASE, w->strict);
+	filter = plex86_filter_mask(caps, run->cpu->mode, run->cpu->cr4 & CR4_FSGSBASE, w->strict);
 	if (plex86_descriptors_hidden(w))
 		filter |= PLEX86_FOUND_SELECTOR;
 	if (plex86_beyond(run->cpu, core->caps))
 		filter |= PLEX86_FOUND_XCR0;
-	plex86_shadow_filter(run->space, filter);
+	if (run->cpu->mode == PLEX86_MODE_64)
+		low = plex86_filter_low(caps, w->strict);
+	if (run->cpu->mode == PLEX86_MODE_COMPAT && !(caps & PLEX86_CAP_SELECTORS) &&
+	    !plex86_thread_selectors(run->cpu))
+		filter |= PLEX86_FOUND_SELREAD;
+	plex86_shadow_filter(run->space, filter, low);
 }
 
 /* All is gone: the guest has a new process in the old one's page tables. */
@@ -131,7 +136,7 @@ static enum plex86_verdict reborn(struct plex86_run *run)
 	struct plex86_shadow *s = run->space;
 
 	s->lived = s->populated = false;
-	s->filter = 0;
+	s->filter = s->filter_low = 0;
 	plex86_policy_reborn(&core->policy, run->slice->cr3);
 	core->emulating = PLEX86_BY_POLICY;
 	run->slice->wait.ticks = core->policy.break_even;
@@ -223,7 +228,7 @@ static enum plex86_verdict go(struct plex86_run *run, struct plex86_exit *exit)
 	plex86_beyond_return(&core->beyond, run->cpu, run->vec);
 	if (err)
 		return fail(run, err);
-	core->stats.exits[exit->reason & 7]++;
+	core->stats.exits[exit->reason % PLEX86_EXIT_REASONS]++;
 	if (exit->reason == PLEX86_EXIT_REFUSED)
 		return slice->changed ? end(run, PLEX86_SLICE_STUCK) :
 		       plex86_refuse(run, PLEX86_REFUSE_ENGINE, exit->why);
@@ -306,6 +311,9 @@ static enum plex86_verdict run_slice(struct plex86_run *run)
 			run->core->pause = exit.vector == PLEX86_VECTOR_UD;
 			verdict = end(run, PLEX86_SLICE_STEP);
 			break;
+		case PLEX86_EXIT_BROKEN:
+			plex86_broken(run, exit.why);
+			/* fall through */
 		case PLEX86_EXIT_LOST:
 			plex86_lose(run, exit.why);
 			verdict = end(run, PLEX86_SLICE_ASYNC);

@@ -43,6 +43,9 @@ enum plex86_verdict plex86_refuse(struct plex86_run *run, enum plex86_refusal r,
 /* The space is no good any more, and is destroyed; the guest's state is exact. */
 void plex86_lose(struct plex86_run *run, const char *why);
 
+/* Before that, if it is not: it is the guest's, and goes on, but not as it should. */
+void plex86_broken(struct plex86_run *run, const char *why);
+
 /* Spaces were lost in a row: the ticks until the next may be made, or 0. */
 uint64_t plex86_spared_ticks(const struct plex86_run *run);
 

@@ -12,6 +12,7 @@ static const char *const exit_names[] = {
 	[PLEX86_EXIT_TRAP] = "trap", [PLEX86_EXIT_PAGE] = "page",
 	[PLEX86_EXIT_DEADLINE] = "deadline", [PLEX86_EXIT_KICK] = "kick",
 	[PLEX86_EXIT_REFUSED] = "refused", [PLEX86_EXIT_LOST] = "lost",
+	[PLEX86_EXIT_BROKEN] = "broken",
 };
 
 static const char *emulated_name(unsigned int i)
@@ -115,7 +116,7 @@ static struct json_object *build(const struct plex86_stats *s, const struct plex
 		put(sect, plex86_refusal_name(i), s->refused[i]);
 
 	sect = sub(o, "exits");
-	for (i = PLEX86_EXIT_TRAP; i <= PLEX86_EXIT_LOST; i++)
+	for (i = PLEX86_EXIT_TRAP; i < PLEX86_EXIT_REASONS; i++)
 		put(sect, exit_names[i], s->exits[i]);
 
 	sect = sub(o, "faults");
@@ -196,11 +197,11 @@ void plex86_stats_log(const struct plex86_stats *s, const struct plex86_stats_co
 	log(PLEX86_LOG_INFO, line);
 	snprintf(line, sizeof(line),
 		 "exits: %" PRIu64 " trap, %" PRIu64 " page, %" PRIu64 " deadline, %" PRIu64
-		 " kick, %" PRIu64 " refused, %" PRIu64 " lost; page faults: %" PRIu64 " mapped, %" PRIu64
+		 " kick, %" PRIu64 " refused, %" PRIu64 " lost, %" PRIu64 " broken; page faults: %" PRIu64 " mapped, %" PRIu64
 		 " the guest's, %" PRIu64 " left to Bochs",
 		 s->exits[PLEX86_EXIT_TRAP], s->exits[PLEX86_EXIT_PAGE],
 		 s->exits[PLEX86_EXIT_DEADLINE], s->exits[PLEX86_EXIT_KICK], s->exits[PLEX86_EXIT_REFUSED],
-		 s->exits[PLEX86_EXIT_LOST], s->faults_mapped, s->faults_guest, s->faults_stuck);
+		 s->exits[PLEX86_EXIT_LOST], s->exits[PLEX86_EXIT_BROKEN], s->faults_mapped, s->faults_guest, s->faults_stuck);
 	log(PLEX86_LOG_INFO, line);
 	snprintf(line, sizeof(line),
 		 "memory: %" PRIu64 " pages mapped in %" PRIu64 " ranges, %" PRIu64

@@ -84,7 +84,7 @@ while read -r suite; do
 	suites+=("$suite")
 	if ! remembered "$suite"; then
 		run+=("$suite")
-		rm -f "$(base "$suite").trs" "$(base "$suite").time" "$memory/$(tr / _ <<<"$suite")"
+		rm -f "$(base "$suite")".{trs,time,log} "$memory/$(tr / _ <<<"$suite")"
 	fi
 done < <(make -s print-tests)
 

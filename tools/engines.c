@@ -20,8 +20,7 @@ static const struct {
 	const char *text;
 } abilities[] = {
 	{ PLEX86_CAP_COMPAT, "32-bit guests" },
-	{ PLEX86_CAP_SEGMENTS, "based and 16-bit segments" },
-	{ PLEX86_CAP_SELECTORS, "the guest's own selectors" },
+	{ PLEX86_CAP_SEGMENTS | PLEX86_CAP_SELECTORS, "based and 16-bit segments" },
 	{ PLEX86_CAP_DESCRIPTORS, "the guest's own descriptor tables" },
 	{ PLEX86_CAP_TRAP_CPUID, "CPUID traps" },
 	{ PLEX86_CAP_EXEC_ONLY, "code can be hidden, so that all pages run" },
@@ -29,11 +28,9 @@ static const struct {
 	{ PLEX86_CAP_TRAP_UMIP, "SGDT and its like trap" },
 	{ PLEX86_CAP_TRAP_SYSENTER, "SYSENTER traps with exact state" },
 	{ PLEX86_CAP_XCR0, "the guest's XCR0" },
-	{ PLEX86_CAP_DEBUGREGS, "the guest's breakpoints" },
 	{ PLEX86_CAP_PAGE_ZERO, "pages below 64 KiB" },
 	{ PLEX86_CAP_ERRORCODE, "error codes with traps" },
 	{ PLEX86_CAP_SYSCALL_EXACT, "64-bit SYSCALL traps with exact state" },
-	{ PLEX86_CAP_PKRU, "protection keys" },
 };
 
 static void print_caps(const struct plex86_caps *caps)
@@ -45,7 +42,7 @@ static void print_caps(const struct plex86_caps *caps)
 	       (double)caps->round_trip_ns / 1000, (double)caps->map_page_ns / 1000);
 	printf("  can do: ");
 	for (i = 0; i < sizeof(abilities) / sizeof(abilities[0]); i++) {
-		if (!(caps->flags & abilities[i].flag))
+		if ((caps->flags & abilities[i].flag) != abilities[i].flag)
 			continue;
 		printf("%s%s", separator, abilities[i].text);
 		separator = ", ";

@@ -83,10 +83,12 @@ static enum stop_kind decode_syscall(struct plex86_space *s, struct user_regs_st
 				     bool code64, struct plex86_exit *exit)
 {
 	if (!code64 && !after_intn(s, r, INTN_SYSCALL)) {
-		exit->reason = PLEX86_EXIT_LOST;
+		/* RIP is one of the host's vDSO, and no address of 32-bit code. */
+		r->rip &= UINT32_MAX;
+		exit->reason = PLEX86_EXIT_BROKEN;
 		exit->why = "32-bit SYSCALL or SYSENTER was executed: the host kernel has destroyed "
 			    "the registers";
-		return STOP_BROKEN;
+		return STOP_TRAP;
 	}
 	r->rip -= 2;
 	r->rax = r->orig_rax;

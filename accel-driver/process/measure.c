@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <asm/ldt.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,10 @@
 #define GDT_ENTRY_TLS_MIN	12
 
 #define HWCAP2_FSGSBASE_BIT	(1u << 1)
+
+/* <cpuid.h> has those of others. */
+#define SIGNATURE_HYGON_EBX	0x6f677948u	/* "HygonGenuine": EBX, EDX, ECX */
+#define SIGNATURE_HYGON_EDX	0x6e65476eu
 
 #define TRIPS	64
 #define PAGES	64
@@ -278,6 +283,16 @@ static int measure_maps(struct plex86_space *s)
 	return 0;
 }
 
+/* AMD's CPUs, and Hygon's, which are made like them (APM vol. 3, SYSENTER and SYSCALL). */
+static bool sysenter_is_undefined(void)
+{
+	uint32_t a, b, c, d;
+
+	return __get_cpuid(0, &a, &b, &c, &d) &&
+	       ((b == signature_AMD_ebx && d == signature_AMD_edx) ||
+		(b == SIGNATURE_HYGON_EBX && d == SIGNATURE_HYGON_EDX));
+}
+
 int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 {
 	struct plex86_space *s;
@@ -291,6 +306,8 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	e->caps.xcr0 = e->xlayout.xcr0 & ~(uint64_t)PLEX86_X_PKRU;
 	if (e->features & PROCESS_HAS_CPUID_FAULT)
 		e->caps.flags |= PLEX86_CAP_TRAP_CPUID;
+	if (sysenter_is_undefined())
+		e->caps.flags |= PLEX86_CAP_SYSENTER_UD;
 
 	err = space_create(e, &s);
 	if (err) {

@@ -20,10 +20,10 @@
  *   its like would run), XCR0 other than the host's (XGETBV, XSAVE), CPUID
  *   (unless CAP_TRAP_CPUID), RDTSC, RDTSCP, RDPID, RDPKRU, UMIP=1 (SGDT, SIDT,
  *   SLDT, STR, SMSW are answered by the host kernel), VMMCALL in a virtual host.
- * - 32-bit SYSCALL, and SYSENTER in any mode on Intel, destroy the state that
- *   they trap from.  The core must keep their bytes (0F 05, 0F 34) out of pages
- *   that it maps executable.  If one runs all the same, run() says EXIT_LOST with
- *   a reason that says so: the one case where LOST isn't exact.
+ * - SYSCALL in 32-bit code, and SYSENTER in any mode on Intel, destroy the state that
+ *   they trap from.  The core keeps their bytes out of pages that it maps executable;
+ *   in 64-bit spaces too, as a far jump to 0x23 leads to 32-bit code
+ *   (CAP_SYSENTER_UD).  If one runs all the same, run() says EXIT_BROKEN.
  * - SYSCALL in 64-bit mode returns RCX and R11 as the instruction leaves them, and
  *   INT 0x80 in 64-bit mode returns RAX[63:32] = 0: the host kernel overwrites
  *   them.  So does a call to the three entry points of the vsyscall page with RAX.
@@ -267,7 +267,6 @@ int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_ve
 enum stop_kind {
 	STOP_TRAP,	/* decode_stop() has filled in the exit */
 	STOP_NOTHING,	/* nothing of the guest's: resume */
-	STOP_BROKEN,	/* the trap destroyed the state; exit->why says how */
 };
 
 /* What the stop means; moves *regs back to the instruction that trapped. */

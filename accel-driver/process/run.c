@@ -184,9 +184,14 @@ static int bury_exact(struct slice *sl, const struct stop *seen)
 	s->regs_known = s->vec_known = false;
 	if (err)
 		return err;
-	sl->exit->reason = PLEX86_EXIT_LOST;
 	sl->exit->vector = PLEX86_VECTOR_UNKNOWN;
-	sl->exit->why = "the container process was killed";
+	if (trap.reason == PLEX86_EXIT_BROKEN) {
+		sl->exit->reason = trap.reason;
+		sl->exit->why = trap.why;
+	} else {
+		sl->exit->reason = PLEX86_EXIT_LOST;
+		sl->exit->why = "the container process was killed";
+	}
 	return 0;
 }
 
@@ -228,7 +233,7 @@ static int examine(struct slice *sl, struct stop *stop)
 	err = leave(sl, stop, &raw);
 	if (err)
 		return err;
-	if (kind == STOP_BROKEN || sl->exit->reason == PLEX86_EXIT_LOST)
+	if (sl->exit->reason == PLEX86_EXIT_BROKEN || sl->exit->reason == PLEX86_EXIT_LOST)
 		s->dead = true;
 	return kind == STOP_NOTHING;
 }

@@ -41,11 +41,11 @@ struct plex86_space;
 #define PLEX86_CAP_TRAP_UMIP	(1u << 6)	/* SGDT, SIDT, SLDT, STR, SMSW trap */
 #define PLEX86_CAP_TRAP_SYSENTER (1u << 7)	/* 32-bit SYSENTER and SYSCALL trap, state exact */
 #define PLEX86_CAP_XCR0		(1u << 8)	/* runs with the guest's XCR0 */
-#define PLEX86_CAP_DEBUGREGS	(1u << 9)	/* loads DR0-3, DR7 */
+#define PLEX86_CAP_SYSENTER_UD	(1u << 9)	/* SYSENTER is #UD, but 32-bit SYSCALL is not (AMD) */
 #define PLEX86_CAP_PAGE_ZERO	(1u << 10)	/* can map linear addresses below 64 KiB */
 #define PLEX86_CAP_ERRORCODE	(1u << 11)	/* exits carry vector and error code */
 #define PLEX86_CAP_SYSCALL_EXACT (1u << 12)	/* 64-bit SYSCALL traps with RCX, R11 intact */
-#define PLEX86_CAP_PKRU		(1u << 13)	/* protection keys: CR4.PKE as the guest's */
+#define PLEX86_CAP_REX2		(1u << 13)	/* a hindrance: the host decodes REX2 prefixes (APX) */
 #define PLEX86_CAP_EXEC_ONLY	(1u << 14)	/* PROT_EXEC without READ: reading is a page fault */
 
 struct plex86_caps {
@@ -102,6 +102,8 @@ enum plex86_exit_reason {
 	PLEX86_EXIT_KICK = 4,	/* kick() was called */
 	PLEX86_EXIT_REFUSED = 5,	/* this state can't be entered; nothing ran; see .why */
 	PLEX86_EXIT_LOST = 6,	/* the space died; the state is exact (but see process.h) */
+	PLEX86_EXIT_BROKEN = 7,	/* the trap destroyed registers; see plex86_filter_mask() */
+	PLEX86_EXIT_REASONS
 };
 
 #define PLEX86_ACCESS_WRITE	(1u << 0)
@@ -117,7 +119,7 @@ struct plex86_exit {
 	uint64_t addr;		/* PAGE: linear address (CR2) */
 	uint64_t ran_ns;	/* host time between entry and trap, ns; what the engine's own
 				 * switch takes of it is the same for each run of a space */
-	const char *why;	/* REFUSED, LOST: static string, one phrase */
+	const char *why;	/* REFUSED, LOST, BROKEN: static string, one phrase */
 };
 
 #define PLEX86_VECTOR_DB	1u	/* SDM vol. 3, table 6-1 */

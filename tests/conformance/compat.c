@@ -3,6 +3,8 @@
  * 32-bit code in flat segments, as 32-bit Linux sets them up: its own selectors,
  * GS with a base.  Also compatibility mode, and the way between the two.
  */
+#include <errno.h>
+
 #include "harness.h"
 
 #define PROG(sym) extern const uint8_t sym[]
@@ -189,6 +191,43 @@ static void test_tls(struct plex86_space *s)
 	ops->space_destroy(other);
 }
 
+/* What an engine can't help is that a host's kernel takes them; the filter keeps them out. */
+static void test_entries_after_jump(void)
+{
+	static const struct { const char *name; uint8_t code[2]; uint32_t amd; } calls[] = {
+		{ "SYSCALL", { 0x0f, 0x05 }, PLEX86_CAP_SYSENTER_UD },
+		{ "SYSENTER", { 0x0f, 0x34 }, 0 },
+	};
+	const uint32_t far[2] = { VA_PATCH + 16, 0x23 };
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		struct plex86_space *s = fresh_space();
+		bool taken = !(caps->flags & PLEX86_CAP_TRAP_SYSENTER) &&
+			     (caps->flags & PLEX86_CAP_SYSENTER_UD) == calls[i].amd;
+		struct trial t;
+
+		memcpy(ram + RAM_DATA, far, 6);
+		memcpy(ram + RAM_PATCH, (const uint8_t[]){ 0xff, 0x2f }, 2);
+		memcpy(ram + RAM_PATCH + 16, calls[i].code, 2);
+		init_cpu64(&t.cpu, VA_PATCH);
+		plex86_vec_init(&t.vec);
+		t.cpu.gpr[PLEX86_RDI] = VA_DATA;
+		run_trial(s, &t, 0, FOREVER);
+		if (t.exit.reason == PLEX86_EXIT_BROKEN)
+			report(taken && t.cpu.rip <= UINT32_MAX && t.exit.why &&
+			       ops->run(s, &t.cpu, &t.vec, 0, FOREVER, &t.exit) == -ESRCH,
+			       "64-bit: far jump to 32-bit %s: the engine says that it is broken",
+			       calls[i].name);
+		else
+			report(is_trap(&t, ANY_VECTOR) &&
+			       (t.cpu.rip == VA_PATCH || t.cpu.rip == VA_PATCH + 16) &&
+			       !memcmp(t.cpu.gpr, t.before.gpr, sizeof(t.cpu.gpr)),
+			       "64-bit: far jump to 32-bit %s: traps, state exact", calls[i].name);
+		ops->space_destroy(s);
+	}
+}
+
 static void test_modes(struct plex86_space *s)
 {
 	uint32_t far[2] = { (uint32_t)AT64(g64_compat_part), 0x23 };
@@ -267,5 +306,6 @@ void test_compat(void)
 	test_work(s);
 	test_tls(s);
 	test_modes(s);
+	test_entries_after_jump();
 	ops->space_destroy(s);
 }

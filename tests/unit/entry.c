@@ -86,8 +86,8 @@ static void refusals(void)
 	REFUSED(M64, ALL_CAPS, in.env.smm = true, PLEX86_REFUSE_SMM);
 	REFUSED(M64, ALL_CAPS, in.env.nested = true, PLEX86_REFUSE_NESTED);
 	REFUSED(M64, ALL_CAPS, in.env.inhibited = true, PLEX86_REFUSE_INHIBITED);
-	REFUSED(M64, ALL_CAPS & ~PLEX86_CAP_DEBUGREGS, in.cpu.dr7 |= 1, PLEX86_REFUSE_BREAKPOINT);
-	REFUSED(M64, ALL_CAPS & ~PLEX86_CAP_DEBUGREGS, in.cpu.dr7 |= 0x80, PLEX86_REFUSE_BREAKPOINT);
+	REFUSED(M64, ALL_CAPS, in.cpu.dr7 |= 1, PLEX86_REFUSE_BREAKPOINT);
+	REFUSED(M64, ALL_CAPS, in.cpu.dr7 |= 0x80, PLEX86_REFUSE_BREAKPOINT);
 	REFUSED(M64, ALL_CAPS, in.cpu.cr0 |= 4, PLEX86_REFUSE_FPU_OFF);
 	REFUSED(M64, ALL_CAPS, in.cpu.cr0 |= 8, PLEX86_REFUSE_FPU_OFF);
 	REFUSED(M64, ALL_CAPS, in.cpu.cr0 &= ~0x20ull, PLEX86_REFUSE_FPU_OFF);
@@ -102,7 +102,7 @@ static void refusals(void)
 	REFUSED(M64, ALL_CAPS, (in.cpu.cr4 |= 1u << 23, in.env.user_cet = true),
 		PLEX86_REFUSE_FEATURE);
 	REFUSED(M64, ALL_CAPS, in.cpu.cr4 |= 1u << 25, PLEX86_REFUSE_FEATURE);
-	REFUSED(M64, ALL_CAPS & ~PLEX86_CAP_PKRU,
+	REFUSED(M64, ALL_CAPS,
 		(in.cpu.cr4 |= 1u << 22, in.env.key_0_denied = true), PLEX86_REFUSE_FEATURE);
 	REFUSED(COMPAT, ALL_CAPS, in.caps.flags &= ~PLEX86_CAP_COMPAT, PLEX86_REFUSE_COMPAT);
 	REFUSED(M32, ALL_CAPS, in.caps.flags &= ~PLEX86_CAP_COMPAT, PLEX86_REFUSE_COMPAT);
@@ -162,15 +162,42 @@ static void selectors(void)
 	ACCEPTED(M64, ALL_CAPS, (in.strict = true, in.cpu.seg[PLEX86_SS].sel = 0x7b));
 }
 
+/* Which of a program's FS and GS an engine without selectors shows as they are. */
+static void thread_selectors(void)
+{
+	static const struct { uint16_t fs, gs; uint32_t fs_base, gs_base; bool shown; } cases[] = {
+		{ 0x2b, 0x2b, 0, 0, true },
+		{ 0x63, 0x2b, 0xf7000000, 0, true },
+		{ 0x2b, 0x6b, 0, 0xf7000000, true },
+		{ 0x63, 0x73, 0x1000, 0x2000, true },
+		{ 0x63, 0x63, 0x1000, 0x1000, false },	/* one of them has to go elsewhere */
+		{ 0x0f, 0x2b, 0x1000, 0, false },
+		{ 0x2b, 0x33, 0, 0xb7000000, false },
+		{ 0x63, 0x2b, 0, 0, false },		/* flat: 0x2b */
+		{ 0x2b, 0x07, 0, 0, false },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct input in = valid(COMPAT, 0);
+
+		in.cpu.seg[PLEX86_FS] = in.cpu.seg[PLEX86_GS] = in.cpu.seg[PLEX86_DS];
+		in.cpu.seg[PLEX86_FS].sel = cases[i].fs;
+		in.cpu.seg[PLEX86_FS].base = cases[i].fs_base;
+		in.cpu.seg[PLEX86_GS].sel = cases[i].gs;
+		in.cpu.seg[PLEX86_GS].base = cases[i].gs_base;
+		tap_ok(plex86_thread_selectors(&in.cpu) == cases[i].shown, "FS %#x, GS %#x: %s", cases[i].fs,
+		       cases[i].gs, cases[i].shown ? "the host's" : "not the host's");
+	}
+}
+
 static void accepted(void)
 {
 	ACCEPTED(M64, 0, (void)0);
 	ACCEPTED(COMPAT, PLEX86_CAP_COMPAT, (void)0);
 	ACCEPTED(M32, PLEX86_CAP_COMPAT, (void)0);
-	ACCEPTED(M64, ALL_CAPS, in.cpu.dr7 |= 0xff);
 	ACCEPTED(M64, 0, in.cpu.dr7 |= 0x2700);		/* no breakpoint enabled */
 	ACCEPTED(M64, ALL_CAPS, in.cpu.cr4 |= 1u << 22);
-	ACCEPTED(M64, ALL_CAPS & ~PLEX86_CAP_PKRU, in.cpu.cr4 |= 1u << 22);
 	ACCEPTED(M64, 0, in.cpu.cr4 |= 1u << 23);	/* CET, for the kernel alone */
 	ACCEPTED(M64, 0, in.cpu.xcr0 |= PLEX86_X_AVX512 | PLEX86_X_PKRU);
 	ACCEPTED(M64, 0, (in.strict = true, in.cpu.xcr0 |= PLEX86_X_AVX512));
@@ -208,6 +235,7 @@ int main(void)
 	refusals();
 	segments();
 	selectors();
+	thread_selectors();
 	accepted();
 	the_names();
 	return tap_done();

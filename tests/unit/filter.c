@@ -23,12 +23,15 @@ static uint32_t next(void)
 	return seed >> 16;
 }
 
-/* 0F op [modrm]: a fixed third byte, or a group with its memory or register forms. */
+/*
+ * 0F op [modrm]: a fixed third byte, or a group with its memory or register forms.
+ * REX2: D5, a payload whose bit 7 chooses the map of 0F, the opcode.
+ */
 static const struct sequence {
 	const char *name;
 	uint8_t first, second;
-	enum { TWO, FIXED, MEMORY, REGISTER, BOTH } form;
-	uint8_t third;		/* FIXED: the byte; else: /reg */
+	enum { TWO, FIXED, MEMORY, REGISTER, BOTH, REX2 } form;
+	uint8_t third;		/* FIXED, REX2: the byte; else: /reg */
 	uint16_t found;
 } sequences[] = {
 	{ "CPUID", 0x0f, 0xa2, TWO, 0, PLEX86_FOUND_CPUID },
@@ -45,7 +48,7 @@ static const struct sequence {
 	{ "VMCALL", 0x0f, 0x01, FIXED, 0xc1, PLEX86_FOUND_HYPERCALL },
 	{ "VMMCALL", 0x0f, 0x01, FIXED, 0xd9, PLEX86_FOUND_HYPERCALL },
 	{ "SYSENTER", 0x0f, 0x34, TWO, 0, PLEX86_FOUND_SYSENTER },
-	{ "SYSCALL", 0x0f, 0x05, TWO, 0, PLEX86_FOUND_SYSENTER },
+	{ "SYSCALL", 0x0f, 0x05, TWO, 0, PLEX86_FOUND_SYSCALL },
 	{ "RDFSBASE", 0x0f, 0xae, REGISTER, 0, PLEX86_FOUND_FSGSBASE },
 	{ "RDGSBASE", 0x0f, 0xae, REGISTER, 1, PLEX86_FOUND_FSGSBASE },
 	{ "WRFSBASE", 0x0f, 0xae, REGISTER, 2, PLEX86_FOUND_FSGSBASE },
@@ -60,8 +63,20 @@ static const struct sequence {
 	{ "LAR", 0x0f, 0x02, TWO, 0, PLEX86_FOUND_SELECTOR },
 	{ "LSL", 0x0f, 0x03, TWO, 0, PLEX86_FOUND_SELECTOR },
 	{ "INT 80", 0xcd, 0x80, TWO, 0, PLEX86_FOUND_INT80 },
+	{ "RDPRU", 0x0f, 0x01, FIXED, 0xfd, PLEX86_FOUND_TSC },
+	{ "VMFUNC", 0x0f, 0x01, FIXED, 0xd4, PLEX86_FOUND_HYPERCALL },
 	{ "RDPKRU", 0x0f, 0x01, FIXED, 0xee, PLEX86_FOUND_PKRU },
 	{ "WRPKRU", 0x0f, 0x01, FIXED, 0xef, PLEX86_FOUND_PKRU },
+	{ "REX2 CPUID", 0xd5, 0x80, REX2, 0xa2, PLEX86_FOUND_REX2 },
+	{ "REX2 RDTSC", 0xd5, 0x80, REX2, 0x31, PLEX86_FOUND_REX2 },
+	{ "REX2 SYSCALL", 0xd5, 0xff, REX2, 0x05, PLEX86_FOUND_REX2 },
+	{ "REX2 SYSENTER", 0xd5, 0x88, REX2, 0x34, PLEX86_FOUND_REX2 },
+	{ "REX2 LAR", 0xd5, 0x81, REX2, 0x02, PLEX86_FOUND_REX2 },
+	{ "REX2 LSL", 0xd5, 0xc0, REX2, 0x03, PLEX86_FOUND_REX2 },
+	{ "REX2 group 6", 0xd5, 0x84, REX2, 0x00, PLEX86_FOUND_REX2 },
+	{ "REX2 group 7", 0xd5, 0x90, REX2, 0x01, PLEX86_FOUND_REX2 },
+	{ "REX2 group 15", 0xd5, 0xf0, REX2, 0xae, PLEX86_FOUND_REX2 },
+	{ "REX2 group 9", 0xd5, 0x80, REX2, 0xc7, PLEX86_FOUND_REX2 },
 };
 
 #define NSEQ (sizeof(sequences) / sizeof(sequences[0]))
@@ -69,6 +84,8 @@ static const struct sequence {
 /* Length of @s if it begins the @left bytes at @p, or 0. */
 static unsigned int matches(const struct sequence *s, const uint8_t *p, size_t left)
 {
+	if (s->form == REX2)
+		return left >= 3 && p[0] == s->first && p[1] >= 0x80 && p[2] == s->third ? 3 : 0;
 	if (left < 2 || p[0] != s->first || p[1] != s->second)
 		return 0;
 	if (s->form == TWO)
@@ -102,7 +119,7 @@ static uint16_t reference(const uint8_t *p, size_t len, size_t across)
 
 static uint8_t third(const struct sequence *s)
 {
-	return s->form == FIXED ? s->third : s->third << 3 | (s->form == REGISTER ? 0xc0 : 0);
+	return s->form == FIXED || s->form == REX2 ? s->third : s->third << 3 | (s->form == REGISTER ? 0xc0 : 0);
 }
 
 static void each_sequence(void)
@@ -138,14 +155,16 @@ static void every_modrm(void)
 			uint8_t b[3] = { 0x0f, op, m };
 
 			wrong += plex86_filter_scan(b, 3) != reference(b, 3, 0);
+			b[0] = 0xd5;
+			wrong += plex86_filter_scan(b, 3) != reference(b, 3, 0);
 		}
-	is(wrong, 0, "all of 0F xx xx: what the manuals name, and nothing else");
+	is(wrong, 0, "all of 0F xx xx and D5 xx xx: what the manuals name, and nothing else");
 }
 
 static void random_bytes(void)
 {
 	static const uint8_t likely[] = { 0x0f, 0x0f, 0x01, 0xae, 0xc7, 0x00, 0xa2, 0x31, 0xcd, 0x80,
-					  0xd0, 0xf9, 0x05, 0x34, 0x66, 0x48 };
+					  0xd0, 0xf9, 0x05, 0x34, 0x66, 0xd5 };
 	static uint8_t two[2 * SIZE];
 	unsigned int round, i, wrong = 0, missed = 0, extra = 0;
 	uint16_t got, want;
@@ -223,7 +242,7 @@ static void places(void)
 	   "one that may begin before the page");
 
 	for (round = 0; round < 4000; round++) {
-		uint16_t mask = next() & 0x7ff;
+		uint16_t mask = next() & ~PLEX86_FOUND_SELREAD;
 		bool long64 = next() & 1;
 
 		memset(page, 0x90, SIZE);
@@ -252,33 +271,44 @@ static void masks(void)
 {
 	const uint32_t all = PLEX86_CAP_TRAP_CPUID | PLEX86_CAP_TRAP_TSC | PLEX86_CAP_TRAP_UMIP |
 			     PLEX86_CAP_TRAP_SYSENTER | PLEX86_CAP_XCR0 | PLEX86_CAP_DESCRIPTORS |
-			     PLEX86_CAP_SYSCALL_EXACT | PLEX86_CAP_PKRU | PLEX86_CAP_SELECTORS;
+			     PLEX86_CAP_SYSCALL_EXACT | PLEX86_CAP_SELECTORS;
+	const uint16_t always = PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_PKRU;
+	const uint32_t intel = all & ~PLEX86_CAP_TRAP_SYSENTER;
+	const uint32_t amd = intel | PLEX86_CAP_SYSENTER_UD;
 
-	is(plex86_filter_mask(all, PLEX86_MODE_64, true, true), PLEX86_FOUND_HYPERCALL,
-	   "an engine that traps all: hypercalls remain");
-	is(plex86_filter_mask(all, PLEX86_MODE_32, true, true), PLEX86_FOUND_HYPERCALL, "in 32-bit code too");
+	is(plex86_filter_mask(all, PLEX86_MODE_64, true, true), always,
+	   "an engine that traps all: hypercalls and RDPKRU remain");
+	is(plex86_filter_mask(all, PLEX86_MODE_32, true, true), always, "in 32-bit code too");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_CPUID, PLEX86_MODE_64, true, false),
-	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_CPUID, "CPUID by TRAP_CPUID");
+	   always | PLEX86_FOUND_CPUID, "CPUID by TRAP_CPUID");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, PLEX86_MODE_64, true, false),
-	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID, "RDTSC, RDPID by TRAP_TSC");
+	   always | PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID, "RDTSC, RDPID by TRAP_TSC");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_XCR0, PLEX86_MODE_64, true, false),
-	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_XCR0, "XGETBV by XCR0");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_PKRU, PLEX86_MODE_64, true, false),
-	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_PKRU, "RDPKRU by PKRU");
+	   always | PLEX86_FOUND_XCR0, "XGETBV by XCR0");
 	is(plex86_filter_mask(all, PLEX86_MODE_64, false, false),
-	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_FSGSBASE, "RDFSBASE by the guest's CR4");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_SYSENTER, PLEX86_MODE_COMPAT, true, false),
-	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_SYSENTER, "32-bit SYSENTER by TRAP_SYSENTER");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_SYSENTER, PLEX86_MODE_64, true, true),
-	   PLEX86_FOUND_HYPERCALL, "which does not matter in 64-bit code");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, false), PLEX86_FOUND_HYPERCALL,
+	   always | PLEX86_FOUND_FSGSBASE, "RDFSBASE by the guest's CR4");
+	is(plex86_filter_mask(intel, PLEX86_MODE_COMPAT, true, false),
+	   always | PLEX86_FOUND_SYSENTER | PLEX86_FOUND_SYSCALL,
+	   "32-bit SYSENTER and SYSCALL by TRAP_SYSENTER");
+	is(plex86_filter_mask(intel, PLEX86_MODE_64, true, false),
+	   always | PLEX86_FOUND_SYSENTER, "64-bit SYSENTER too");
+	is(plex86_filter_low(intel, true), 0, "but not SYSCALL, which 32-bit code does not have there");
+	is(plex86_filter_mask(amd, PLEX86_MODE_64, true, false), always,
+	   "not on AMD, where it is #UD");
+	is(plex86_filter_low(amd, false), PLEX86_FOUND_SYSCALL_INSN,
+	   "but SYSCALL there, where a far jump may make it 32-bit code's");
+	is(plex86_filter_low(amd, true), PLEX86_FOUND_SYSCALL, "strict: its bytes");
+	is(plex86_filter_low(all | PLEX86_CAP_SYSENTER_UD, true), 0, "unless it traps");
+	is(plex86_filter_mask(all | PLEX86_CAP_REX2, PLEX86_MODE_64, true, false),
+	   always | PLEX86_FOUND_REX2, "REX2 where the host has it");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, false), always,
 	   "SGDT: not unless strict");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, true),
-	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_UMIP, "strict: by TRAP_UMIP");
+	   always | PLEX86_FOUND_UMIP, "strict: by TRAP_UMIP");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, PLEX86_MODE_64, true, true),
-	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_SELECTOR, "strict: LAR by DESCRIPTORS");
+	   always | PLEX86_FOUND_SELECTOR, "strict: LAR by DESCRIPTORS");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_64, true, true),
-	   PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_INT80, "strict: INT 80 by SYSCALL_EXACT");
+	   always | PLEX86_FOUND_INT80, "strict: INT 80 by SYSCALL_EXACT");
 }
 
 /* Instructions that read FS or GS are found; the same bytes inside others are not. */
@@ -327,9 +357,39 @@ static void selector_reads(void)
 	   PLEX86_FOUND_SELREAD, 0, "nor where it has its own");
 }
 
+/* SYSCALL is found as an instruction, and not in what compilers have around it. */
+static void syscalls(void)
+{
+	static const struct { const char *code; int len; bool syscall; const char *what; } cases[] = {
+		{ "\x0f\x05", 2, true, "syscall" },
+		{ "\x48\x0f\x05", 3, true, "rex.w syscall" },
+		{ "\x66\x0f\x05", 3, true, "data16 syscall" },
+		{ "\xb8\x0c\x00\x00\x00\x0f\x05\x48\x3d\x00\xf0\xff\xff", 13, true, "a glibc wrapper" },
+		{ "\xe8\x12\x0f\x05\x00", 5, false, "call" },
+		{ "\x0f\x84\x0f\x05\x00\x00", 6, false, "je" },
+		{ "\x48\x8b\x05\x33\x0f\x05\x00", 7, false, "mov 331571(%rip),%rax" },
+		{ "\xbf\x0f\x05\x00\x00", 5, false, "mov $0x50f,%edi" },
+		{ "\x83\x3d\x0f\x05\x00\x00\x0f", 7, false, "cmpl $15,1295(%rip)" },
+		{ "\x0f\x10\x05\x0f\x05\x00\x00", 7, false, "movups 1295(%rip),%xmm0" },
+	};
+	static uint8_t page[4096];
+	unsigned int i, at;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (at = 200; at < 4000; at += 1234) {
+			memset(page, 0x90, sizeof(page));
+			/* push %rbp; mov %rsp,%rbp; mov 8(%rax),%rdi; test %rdi,%rdi */
+			memcpy(page + at - 11, "\x55\x48\x89\xe5\x48\x8b\x78\x08\x48\x85\xff", 11);
+			memcpy(page + at, cases[i].code, cases[i].len);
+			tap_ok(!!plex86_filter_syscalls(page) == cases[i].syscall, "%s", cases[i].what);
+		}
+	}
+}
+
 int main(void)
 {
 	selector_reads();
+	syscalls();
 	each_sequence();
 	every_modrm();
 	random_bytes();

@@ -210,9 +210,10 @@ static void both_modes(void)
 	exec(CODE + 0x100);
 	end("traps made for 32-bit code do not do for 64-bit code");
 
-	/* SYSENTER has no 64-bit trap here, and is harmless there. */
+	/* SYSENTER does not trap well here, and is undefined in 64-bit code. */
 	begin(PAGING_LONG);
 	engine.caps.flags &= ~PLEX86_CAP_TRAP_SYSENTER;
+	engine.caps.flags |= PLEX86_CAP_SYSENTER_UD;
 	engine.caps.max_traps = 0;
 	put(frame[0] + 0x100, "\x0f\x34", 2);
 	vm_core(2, false);
@@ -222,6 +223,85 @@ static void both_modes(void)
 	prot_after(CODE + PAGE, 2);
 	ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));
 	end("32-bit code makes the filter stricter");
+}
+
+/* 64-bit code may jump to 32-bit code, where some hosts take SYSCALL for their own. */
+static void syscalls(bool amd, bool strict)
+{
+	const uint64_t high = UINT64_C(0x7f0000400000);
+
+	begin(PAGING_LONG);
+	engine.caps.max_traps = 0;
+	engine.caps.flags &= ~PLEX86_CAP_TRAP_SYSENTER;
+	if (amd)
+		engine.caps.flags |= PLEX86_CAP_SYSENTER_UD;
+	put(frame[0] + 0x100, "\x0f\x05", 2);
+	put(frame[1] + 0x100, "\x0f\x34", 2);
+	put(frame[2] + 0x100, "\xe8\x00\x0f\x05\x00", 5);	/* a part of CALL */
+	put(frame[2] + PAGE - 1, "\x0f", 1);
+	put(frame[3], "\x05", 1);
+	tables_map(&t, high, frame[0], P_USER);
+	vm_core(2, strict);
+	is(!(prot_after(CODE, 20) & PLEX86_PROT_EXEC), amd, "SYSCALL below 4 GiB");
+	is(!(prot_after(CODE + PAGE, 20) & PLEX86_PROT_EXEC), !amd, "SYSENTER");
+	ok(prot_after(high, 3) & PLEX86_PROT_EXEC);
+	is(!(prot_after(CODE + 2 * PAGE, 20) & PLEX86_PROT_EXEC), amd && strict, "its bytes in a CALL");
+	put(frame[2] + 0x100, "\x90\x90\x90\x90\x90", 5);
+	prot_after(CODE + 2 * PAGE, 20);
+	prot_after(CODE + 3 * PAGE, 20);
+	is(!(engine_prot(CODE + 2 * PAGE) & engine_prot(CODE + 3 * PAGE) & PLEX86_PROT_EXEC),
+	   amd && strict, "in two pages");
+	end(amd ? "as AMD's CPUs have them" : "as Intel's CPUs have them");
+}
+
+/* Breakpoints do for the four that are in a hot page. */
+static void syscalls_trapped(void)
+{
+	begin(PAGING_LONG);
+	engine.caps.flags &= ~PLEX86_CAP_TRAP_SYSENTER;
+	engine.caps.flags |= PLEX86_CAP_SYSENTER_UD;
+	put(frame[0] + 0x100, "\x0f\x05", 2);
+	put(frame[0] + 0x200, "\xe8\x00\x0f\x05\x00", 5);
+	vm_core(2, false);
+	ok(prot_after(CODE, 2000) & PLEX86_PROT_EXEC);
+	is(vm.last->ntraps, 2, "places");
+	exec(CODE + 0x100);
+	end("SYSCALL with breakpoints");
+}
+
+/* A program with a selector for its thread that the host does not have: Wine's, in an LDT. */
+static void selector_of_ldt(void)
+{
+	unsigned int i;
+
+	begin(PAGING_LONG);
+	engine.caps.flags &= ~(PLEX86_CAP_SELECTORS | PLEX86_CAP_DESCRIPTORS);
+	put(frame[0] + 0x100, "\x8c\xe0", 2);	/* MOV EAX, FS */
+	vm.cpu.mode = PLEX86_MODE_COMPAT;
+	for (i = 0; i < PLEX86_NSEG; i++)
+		vm.cpu.seg[i] = (struct plex86_seg){ .sel = 0x2b, .attr = 0xc0f3, .limit = UINT32_MAX };
+	vm.cpu.seg[PLEX86_CS].sel = 0x23;
+	vm.cpu.seg[PLEX86_CS].attr = 0xc0fb;
+	vm.cpu.seg[PLEX86_FS].sel = 0x63;
+	vm.cpu.seg[PLEX86_FS].base = 0x1000;
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	prot_after(CODE, 3);
+	prot_after(CODE + PAGE, 2);
+	ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));
+	end("code that would read another selector than it has");
+}
+
+/* IRET with RF set would pass over them. */
+static void strictly(void)
+{
+	begin(PAGING_LONG);
+	put(frame[0] + 0x100, "\x0f\xa2", 2);
+	vm_core(2, true);
+	ok(!(prot_after(CODE, 2000) & PLEX86_PROT_EXEC));
+	is(vm.last ? vm.last->ntraps : 0, 0, "places");
+	end("strict=1: no breakpoints");
 }
 
 /* RDTSC traps in a space that needs it, by a switch and not by one of four places. */
@@ -318,6 +398,13 @@ int main(void)
 	traps();
 	remapped();
 	both_modes();
+	syscalls(false, false);
+	syscalls(false, true);
+	syscalls(true, false);
+	syscalls(true, true);
+	syscalls_trapped();
+	selector_of_ldt();
+	strictly();
 	tsc();
 	return tap_done();
 }

@@ -128,6 +128,39 @@ void hostile_selectors(void)
 	}
 }
 
+#ifdef __x86_64__
+/* The system call instructions of 32-bit code, in 32-bit code that a far jump leads to. */
+static const uint8_t entries[][2] = { { 0x0f, 0x05 }, { 0x0f, 0x34 }, { 0xcd, 0x80 } };
+
+static long enter_as_32(unsigned long which)
+{
+	/* mov $1000000, %ecx; 1: dec %ecx; jnz 1b; ljmp *0x100(%rdi): long enough to go native */
+	static const uint8_t loop[] = { 0xb9, 0x40, 0x42, 0x0f, 0, 0xff, 0xc9, 0x75, 0xfc,
+					0xff, 0xaf, 0, 1, 0, 0 };
+	/* mov $1, %eax; mov $42, %ebx: exit(42); and a stack, for those that look at it */
+	static const uint8_t leave[] = { 0xb8, 1, 0, 0, 0, 0xbb, 42, 0, 0, 0, 0xbc, 0, 8, 1, 0 };
+	const struct { uint32_t offset; uint16_t selector; } to = { LOW + 0x200, 0x23 };
+	uint8_t *code = (uint8_t *)LOW;
+
+	memcpy(code, loop, sizeof(loop));
+	memcpy(code + 0x100, &to, 6);
+	memcpy(code + 0x200, leave, sizeof(leave));
+	memcpy(code + 0x200 + sizeof(leave), entries[which], 2);
+	memcpy(code + 0x200 + sizeof(leave) + 2, "\x0f\x0b", 2);
+	asm volatile("call *%0" : : "r"(code), "D"(code) : "ecx", "memory", "cc");
+	return 0;
+}
+
+void hostile_entries(void)
+{
+	group("far jump, system call");
+	for (unsigned int i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+		result(i, status_outcome(try_in_child(enter_as_32, i)));
+	group("sysenter");
+	result(0, try_bytes(entries[1], 2));
+}
+#endif
+
 static long read_it(unsigned long at)
 {
 	(void)*(volatile uint8_t *)at;

@@ -37,6 +37,7 @@ void result(unsigned long which, struct outcome o);
 
 void hostile_code(void);
 void hostile_selectors(void);
+void hostile_entries(void);
 void hostile_addresses(void);
 void hostile_calls(void);
 void hostile_frames(void);

@@ -204,6 +204,9 @@ int main(int argc, char **argv)
 	catch_signals();
 	hostile_code();
 	hostile_selectors();
+#ifdef __x86_64__
+	hostile_entries();
+#endif
 	hostile_addresses();
 	hostile_calls();
 	hostile_frames();
