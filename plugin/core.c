@@ -54,6 +54,7 @@ static int choose_engine(struct plex86_core *core, char why[PLEX86_WHY_LEN])
 {
 	const char *name = core->config.engine;
 	char line[PLEX86_WHY_LEN + 64], all[PLEX86_WHY_LEN] = "";
+	size_t len = 0;
 	int i;
 
 	if (!strcmp(name, "none"))
@@ -68,7 +69,9 @@ static int choose_engine(struct plex86_core *core, char why[PLEX86_WHY_LEN])
 			return 0;
 		snprintf(line, sizeof(line), "engine %s is not available: %s", ops->name, why);
 		core->host->log(PLEX86_LOG_INFO, line);
-		snprintf(all, sizeof(all), "%s: %.200s", ops->name, why);
+		snprintf(all + len, sizeof(all) - len, "%s%s: %.*s",
+			 len ? "; " : "", ops->name, strcmp(name, "auto") ? 240 : 115, why);
+		len = strlen(all);
 	}
 	snprintf(why, PLEX86_WHY_LEN, "%s",
 		 all[0] ? all : "this build has no engine of that name");

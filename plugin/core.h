@@ -99,6 +99,7 @@ enum plex86_verdict {
 	PLEX86_STEP,		/* one instruction must be emulated, then ask again */
 	PLEX86_RAN,		/* the state moved on; events first */
 	PLEX86_REPLAY,		/* like STEP, in no time; then plex86_core_replay() */
+	PLEX86_GO_ON,		/* none yet: the slice has not ended; never returned to Bochs */
 };
 
 struct plex86_slice {

@@ -87,18 +87,24 @@ static bool tls(uint16_t sel)
 }
 
 /* As accel-driver/process/segs.c has it: flat ones are all the same to it. */
-static bool thread_selector(const struct plex86_seg *s)
+static bool thread_selector(const struct plex86_seg *s, bool long64)
 {
+	if (long64)
+		return !s->sel || s->sel == LINUX_DS;	/* the base is a register of its own */
 	if (s->attr & PLEX86_SEG_NULL)
 		return !s->sel;
-	return s->base || s->limit != UINT32_MAX ? tls(s->sel) : s->sel == LINUX_DS;
+	if (s->base || s->limit != UINT32_MAX)
+		return tls(s->sel) && (s->attr & PLEX86_SEG_DB);
+	return s->sel == LINUX_DS;
 }
 
 bool plex86_thread_selectors(const struct plex86_cpu *cpu)
 {
 	const struct plex86_seg *fs = &cpu->seg[PLEX86_FS], *gs = &cpu->seg[PLEX86_GS];
+	bool long64 = cpu->mode == PLEX86_MODE_64;
 
-	return thread_selector(fs) && thread_selector(gs) && !(tls(fs->sel) && fs->sel == gs->sel);
+	return thread_selector(fs, long64) && thread_selector(gs, long64) &&
+	       !(tls(fs->sel) && fs->sel == gs->sel);
 }
 
 /*
@@ -107,16 +113,11 @@ bool plex86_thread_selectors(const struct plex86_cpu *cpu)
  */
 static bool linux_selectors(const struct plex86_cpu *cpu)
 {
-	unsigned int i;
+	const uint16_t cs = cpu->mode == PLEX86_MODE_64 ? LINUX_CS64 : LINUX_CS32;
+	const uint16_t ds = cpu->seg[PLEX86_DS].sel, es = cpu->seg[PLEX86_ES].sel;
 
-	if (cpu->seg[PLEX86_CS].sel != (cpu->mode == PLEX86_MODE_64 ? LINUX_CS64 : LINUX_CS32) ||
-	    cpu->seg[PLEX86_SS].sel != LINUX_DS)
-		return false;
-	for (i = PLEX86_DS; i <= PLEX86_GS; i++)
-		if (cpu->seg[i].sel && cpu->seg[i].sel != LINUX_DS &&
-		    !(i >= PLEX86_FS && tls(cpu->seg[i].sel)))
-			return false;
-	return !cpu->seg[PLEX86_ES].sel || cpu->seg[PLEX86_ES].sel == LINUX_DS;
+	return cpu->seg[PLEX86_CS].sel == cs && cpu->seg[PLEX86_SS].sel == LINUX_DS &&
+	       (!ds || ds == LINUX_DS) && (!es || es == LINUX_DS) && plex86_thread_selectors(cpu);
 }
 
 static enum plex86_refusal check_flags(const struct plex86_cpu *cpu)

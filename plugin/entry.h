@@ -57,7 +57,7 @@ enum plex86_refusal plex86_entry_check(const struct plex86_cpu *cpu, const struc
 				       const struct plex86_caps *caps, bool strict);
 
 /*
- * Does 32-bit code see its FS and GS selectors where an engine has no others than the
+ * Does user code see its FS and GS selectors where an engine has no others than the
  * host's?  So it does under 64-bit Linux, whose thread-local storage has the same ones.
  */
 bool plex86_thread_selectors(const struct plex86_cpu *cpu);

@@ -176,7 +176,8 @@ uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 			mask |= PLEX86_FOUND_UMIP;
 		if (!(caps & PLEX86_CAP_DESCRIPTORS))
 			mask |= PLEX86_FOUND_SELECTOR;
-		if (long64 && !(caps & PLEX86_CAP_SYSCALL_EXACT))
+		/* Also in 32-bit code that a far jump can make 64-bit code. */
+		if (mode != PLEX86_MODE_32 && !(caps & PLEX86_CAP_SYSCALL_EXACT))
 			mask |= PLEX86_FOUND_INT80;
 	}
 	return mask;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The page filter: which instructions that no container of a given engine can
- * trap have their bytes in a page (I7).  Bytes, not instructions: code can be
- * entered anywhere.  A page with a finding is not mapped executable, so Bochs
- * runs it.  Measured on 300,000 pages of Debian's code: 0.6 % contain CPUID,
- * XGETBV, VMMCALL or RDPID, 2.3 % RDTSC.
+ * trap have their bytes in a page (I7).  Bytes, not instructions, as code can be
+ * entered anywhere; but for two kinds (filter_decode.c).  What becomes of a page
+ * with a finding is shadow_code.c's affair.  Measured on 300,000 pages of Debian's
+ * code: 0.6 % contain CPUID, XGETBV, VMMCALL or RDPID, 2.3 % RDTSC.
  */
 #ifndef PLEX86_FILTER_H
 #define PLEX86_FILTER_H
@@ -17,9 +17,10 @@
 #include <plex86/cpu.h>
 
 #define PLEX86_FOUND_CPUID	0x0001u	/* 0F A2 */
-#define PLEX86_FOUND_TSC	0x0002u	/* RDTSC, RDTSCP: 0F 31, 0F 01 F9 */
+#define PLEX86_FOUND_TSC	0x0002u	/* RDTSC, RDTSCP, RDPRU: 0F 31, 0F 01 F9|FD; CR4.TSD
+						 * forbids all three (APM vol. 3) */
 #define PLEX86_FOUND_XCR0	0x0004u	/* XGETBV, XSAVE, XSAVEC, XSAVEOPT, XRSTOR */
-#define PLEX86_FOUND_HYPERCALL	0x0008u	/* VMMCALL, VMCALL: an outer hypervisor would answer */
+#define PLEX86_FOUND_HYPERCALL	0x0008u	/* VMMCALL, VMCALL, VMFUNC: an outer hypervisor's */
 #define PLEX86_FOUND_SYSENTER	0x0010u	/* 0F 34 */
 #define PLEX86_FOUND_FSGSBASE	0x0020u	/* RDFSBASE ... WRGSBASE */
 #define PLEX86_FOUND_UMIP	0x0040u	/* SGDT, SIDT, SMSW, SLDT, STR */

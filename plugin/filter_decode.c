@@ -8,9 +8,10 @@
  * - SYSCALL where 32-bit code can get at it.  Python, which is not position-independent,
  *   has 0F 05 in many displacements.
  *
- * They are decoded as 32-bit code from a little before each place, which is enough to
- * fall into step with the real instructions.  Code that is entered in the middle of
- * another instruction can slip through; see docs/limits.md.
+ * They are decoded from a little before each place, which is enough to fall into step
+ * with the real instructions: as 32-bit code, which it is about, and SYSCALL as 64-bit
+ * code too, as a program that jumps there may have no other.  Code that is entered in
+ * the middle of another instruction can slip through; see docs/limits.md.
  */
 #include <Zydis/Zydis.h>
 
@@ -61,8 +62,8 @@ static const struct kind selector = { PLEX86_FOUND_SELREAD, maybe_selector, read
 static const struct kind syscall = { PLEX86_FOUND_SYSCALL_INSN, maybe_syscall, is_syscall };
 
 /* Does a stream of instructions that begins at @at have one that covers @place? */
-static bool found_from(const ZydisDecoder *d, const struct kind *kind, const uint8_t *code, size_t at,
-		       size_t place)
+static bool found_from(const ZydisDecoder *d, const struct kind *kind, const uint8_t *code,
+		       size_t at, size_t place)
 {
 	ZydisDecodedInstruction i;
 	ZyanStatus status;
@@ -83,13 +84,13 @@ static bool found_from(const ZydisDecoder *d, const struct kind *kind, const uin
 	return false;
 }
 
-static uint16_t find(const uint8_t *code, const struct kind *kind)
+static uint16_t find(const uint8_t *code, const struct kind *kind, ZydisMachineMode mode,
+		     ZydisStackWidth width)
 {
 	ZydisDecoder d;
 	size_t i, at, first;
 
-	if (!ZYAN_SUCCESS(ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
-					   ZYDIS_STACK_WIDTH_32)))
+	if (!ZYAN_SUCCESS(ZydisDecoderInit(&d, mode, width)))
 		return kind->found;
 	for (i = 0; i < PLEX86_PAGE_SIZE - 1; i++) {
 		if (!kind->candidate(code + i))
@@ -106,10 +107,11 @@ static uint16_t find(const uint8_t *code, const struct kind *kind)
 
 uint16_t plex86_filter_selector_reads(const uint8_t *code)
 {
-	return find(code, &selector);
+	return find(code, &selector, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
 }
 
 uint16_t plex86_filter_syscalls(const uint8_t *code)
 {
-	return find(code, &syscall);
+	return find(code, &syscall, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32) |
+	       find(code, &syscall, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 }

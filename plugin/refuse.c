@@ -97,9 +97,11 @@ void plex86_broken(struct plex86_run *run, const char *why)
 	struct plex86_core *core = run->core;
 	char line[200];
 
-	if (!first_time(core, PLEX86_REFUSE_ENGINE, why))
+	/* Verify mode puts the state back. */
+	if (core->stats.exits[PLEX86_EXIT_BROKEN] > 1 || core->verify)
 		return;
-	snprintf(line, sizeof(line), "a program of the guest's goes on with wrong registers: %s", why);
+	snprintf(line, sizeof(line), "a program of the guest's goes on with wrong registers: %s",
+		 why);
 	core->host->log(PLEX86_LOG_ERROR, line);
 }
 

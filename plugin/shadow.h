@@ -280,6 +280,12 @@ void plex86_shadow_populate(struct plex86_shadow *s);
 enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva_t addr,
 					     plex86_gva_t rip, uint32_t access);
 
+/* Which entry of leaf @n is for @la. */
+static inline unsigned int plex86_leaf_index(const struct plex86_node *n, plex86_gva_t la)
+{
+	return (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1u);
+}
+
 static inline struct plex86_frame *plex86_frame_of(struct plex86_world *w, plex86_gpa_t gpa)
 {
 	uint64_t n = gpa.pa >> PLEX86_PAGE_SHIFT;

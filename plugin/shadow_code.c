@@ -47,10 +47,10 @@ static uint16_t findings(struct plex86_world *w, struct plex86_frame *f, plex86_
 }
 
 /* Code bytes of the page at @la if that page is mapped executable in @s. */
-static const uint8_t *code_at(struct plex86_shadow *s, uint64_t la)
+static const uint8_t *code_at(struct plex86_shadow *s, plex86_gva_t la)
 {
-	struct plex86_node *n = plex86_tree_leaf(s, (plex86_gva_t){ la }, false);
-	unsigned int i = (la >> PLEX86_PAGE_SHIFT) & (n ? n->entries - 1 : 0);
+	struct plex86_node *n = plex86_tree_leaf(s, la, false);
+	unsigned int i = n ? plex86_leaf_index(n, la) : 0;
 
 	if (!n || !(n->prot[i] & PLEX86_PROT_EXEC))
 		return NULL;
@@ -64,11 +64,13 @@ static bool clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
 {
 	struct plex86_world *w = s->world;
 	const uint8_t *code = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
-	const uint8_t *before = la ? code_at(s, la - PLEX86_PAGE_SIZE) : NULL;
-	const uint8_t *after = code_at(s, la + PLEX86_PAGE_SIZE);
+	const uint8_t *before = la ? code_at(s, (plex86_gva_t){ la - PLEX86_PAGE_SIZE }) : NULL;
+	const uint8_t *after = code_at(s, (plex86_gva_t){ la + PLEX86_PAGE_SIZE });
 
-	return !(before && (plex86_filter_straddle(before, code) & forbidden(s, la))) &&
-	       !(after && (plex86_filter_straddle(code, after) & forbidden(s, la)));
+	const uint16_t mask = of_bytes(forbidden(s, la));
+
+	return !(before && (plex86_filter_straddle(before, code) & mask)) &&
+	       !(after && (plex86_filter_straddle(code, after) & mask));
 }
 
 /* Can an engine be shown a copy of a page with these findings? */
@@ -112,9 +114,11 @@ bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 		plex86_frame_revoke(w, gpa.pa >> PLEX86_PAGE_SHIFT, PLEX86_PROT_WRITE);
 	}
 	found = findings(w, f, gpa, forbidden(s, la));
-	if (found && !plex86_traps_cover(&s->traps, la))
+	if (found && plex86_traps_cover(&s->traps, la))
+		found = 0;
+	if (found)
 		*copy = make_copy(s, f, gpa, found);
-	if ((found && !*copy && !plex86_traps_cover(&s->traps, la)) || !clean_seams(s, la, gpa)) {
+	if ((found && !*copy) || !clean_seams(s, la, gpa)) {
 		w->stats.filter_refused++;
 		return false;
 	}
@@ -158,7 +162,7 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 
 	if (!n)
 		return PLEX86_CODE_OK;	/* not mapped: the fetch faults, and that is found out natively */
-	index = (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
+	index = plex86_leaf_index(n, la);
 	if (n->prot[index] == PLEX86_PROT_EXEC) {
 		struct plex86_copy *copy = plex86_copy_find(&w->copies, n->frame[index]);
 		plex86_gpa_t gpa = { (uint64_t)n->frame[index] << PLEX86_PAGE_SHIFT };
@@ -225,7 +229,7 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 
 	if (!n)
 		return false;
-	index = (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
+	index = plex86_leaf_index(n, la);
 	v = plex86_leaf_view(n, index);
 	f = plex86_frame_of(s->world, v.frame);
 	code = plex86_ram_host(s->world->ram, v.frame, PLEX86_PAGE_SIZE);
@@ -242,7 +246,7 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 		return false;
 	if (found != rest && !trap_tsc(s))
 		rest = found;
-	if (rest && !plex86_traps_grant(s, page, code, rest))
+	if (rest && (s->world->strict || !plex86_traps_grant(s, page, code, rest)))
 		return false;
 	if (!plex86_map(n, index, v.frame, PLEX86_PROT_READ | PLEX86_PROT_EXEC)) {
 		plex86_traps_drop(&s->traps, page);

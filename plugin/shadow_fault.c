@@ -86,7 +86,7 @@ enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva
 
 	if (!n)
 		return PLEX86_FAULT_GUEST;
-	index = (addr.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
+	index = plex86_leaf_index(n, addr);
 	v = plex86_leaf_view(n, index);
 	had = n->prot[index];
 	if (!v.allowed)

@@ -111,7 +111,7 @@ void plex86_unmap_at(struct plex86_shadow *s, plex86_gva_t la)
 {
 	struct plex86_node *n = plex86_tree_leaf(s, la, false);
 
-	plex86_unmap(n, (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1));
+	plex86_unmap(n, plex86_leaf_index(n, la));
 }
 
 void plex86_frame_revoke(struct plex86_world *w, uint64_t frame, uint32_t prot)

@@ -215,8 +215,7 @@ static struct plex86_node *make_child(struct plex86_node *up, unsigned int index
 	if (plex86_entry_is_leaf(p, up->level, e)) {
 		n->table = PLEX86_NO_TABLE;
 	} else {
-		n->table = p->mode == PLEX86_PAGING_32 ? e & UINT64_C(0xfffff000)
-						       : e & PLEX86_PTE_ADDR;
+		n->table = plex86_entry_address(p, e);
 		watch_table(s->world, n);
 	}
 	up->child[index] = n->self;

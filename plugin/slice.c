@@ -19,23 +19,6 @@
 /* A page must have cost this many round trips in Bochs to get traps. */
 #define TRAPS_ROUND_TRIPS 40
 
-/* Not a verdict: the slice has not ended. */
-#define GO_ON		((enum plex86_verdict)-1)
-
-static uint64_t segment_base(const struct plex86_cpu *cpu)
-{
-	return cpu->mode == PLEX86_MODE_64 ? 0 : cpu->seg[PLEX86_CS].base;
-}
-
-static plex86_gva_t linear_rip(const struct plex86_cpu *cpu)
-{
-	uint64_t la = segment_base(cpu) + cpu->rip;
-
-	if (cpu->mode != PLEX86_MODE_64)
-		la &= UINT32_MAX;
-	return (plex86_gva_t){ la };
-}
-
 static void stuck_in(struct plex86_core *core, const struct plex86_cpu *cpu)
 {
 	core->stuck = true;
@@ -86,7 +69,7 @@ static enum plex86_verdict fail(struct plex86_run *run, int err)
 	return plex86_refuse(run, PLEX86_REFUSE_ENGINE, "the space was lost");
 }
 
-/* The space to run in, made if need be; GO_ON, or why not. */
+/* The space to run in, made if need be; PLEX86_GO_ON, or why not. */
 static enum plex86_verdict find_space(struct plex86_run *run, const struct plex86_paging *paging)
 {
 	struct plex86_core *core = run->core;
@@ -95,7 +78,7 @@ static enum plex86_verdict find_space(struct plex86_run *run, const struct plex8
 	w->epoch = run->slice->icount / (core->clock.ips * EPOCH_NS / 1000000000u + 1);
 	run->space = plex86_space_find(w, paging);
 	if (run->space)
-		return GO_ON;
+		return PLEX86_GO_ON;
 	run->slice->wait.ticks = plex86_spared_ticks(run);
 	if (run->slice->wait.ticks) {
 		core->emulating = PLEX86_REFUSE_ENGINE;
@@ -103,7 +86,7 @@ static enum plex86_verdict find_space(struct plex86_run *run, const struct plex8
 	}
 	core->last = NULL;	/* may be evicted */
 	run->space = plex86_space_make(w, paging);
-	return run->space ? GO_ON :
+	return run->space ? PLEX86_GO_ON :
 	       plex86_refuse(run, PLEX86_REFUSE_ENGINE, "no space can be made");
 }
 
@@ -123,8 +106,8 @@ static void set_filter(struct plex86_run *run, bool long_mode)
 		filter |= PLEX86_FOUND_XCR0;
 	if (run->cpu->mode == PLEX86_MODE_64)
 		low = plex86_filter_low(caps, w->strict);
-	if (run->cpu->mode == PLEX86_MODE_COMPAT && !(caps & PLEX86_CAP_SELECTORS) &&
-	    !plex86_thread_selectors(run->cpu))
+	/* In 64-bit code too: a far jump may lead to 32-bit code that reads them. */
+	if (!(caps & PLEX86_CAP_SELECTORS) && !plex86_thread_selectors(run->cpu))
 		filter |= PLEX86_FOUND_SELREAD;
 	plex86_shadow_filter(run->space, filter, low);
 }
@@ -158,7 +141,7 @@ static enum plex86_verdict refuse_page(struct plex86_run *run, enum plex86_code 
 	return PLEX86_EMULATE;
 }
 
-/* GO_ON: the space is ready to run this state. */
+/* PLEX86_GO_ON: the space is ready to run this state. */
 static enum plex86_verdict enter(struct plex86_run *run)
 {
 	struct plex86_core *core = run->core;
@@ -178,7 +161,8 @@ static enum plex86_verdict enter(struct plex86_run *run)
 	if (r)
 		return plex86_refuse(run, r, NULL);
 	if (!plex86_beyond_idle(plex86_beyond(cpu, core->caps), run->vec, core->caps))
-		return plex86_refuse(run, PLEX86_REFUSE_XCR0, "the upper halves of ZMM registers are in use");
+		return plex86_refuse(run, PLEX86_REFUSE_XCR0,
+				     "the upper halves of ZMM registers are in use");
 	if (plex86_paging_from_cr(&paging, cpu->cr0, slice->cr3, cpu->cr4, cpu->efer, slice->pdpte))
 		return plex86_refuse(run, PLEX86_REFUSE_PAGING, NULL);
 	paging.huge1g = core->config.huge1g;
@@ -186,7 +170,7 @@ static enum plex86_verdict enter(struct plex86_run *run)
 
 	/* 2. Its space, as the guest's tables are now. */
 	verdict = find_space(run, &paging);
-	if (verdict != GO_ON)
+	if (verdict != PLEX86_GO_ON)
 		return verdict;
 	set_filter(run, paging.mode == PLEX86_PAGING_LONG);
 	plex86_shadow_sync(run->space, &paging);
@@ -199,11 +183,11 @@ static enum plex86_verdict enter(struct plex86_run *run)
 		if (err)
 			return fail(run, err);
 	}
-	code = may_execute(core, run->space, linear_rip(cpu));
-	return code == PLEX86_CODE_OK ? GO_ON : refuse_page(run, code);
+	code = may_execute(core, run->space, plex86_code_address(cpu, cpu->rip));
+	return code == PLEX86_CODE_OK ? PLEX86_GO_ON : refuse_page(run, code);
 }
 
-/* Once through the engine.  GO_ON: something ran, and @exit says what ended it. */
+/* Once through the engine.  PLEX86_GO_ON: something ran, and @exit says what ended it. */
 static enum plex86_verdict go(struct plex86_run *run, struct plex86_exit *exit)
 {
 	struct plex86_core *core = run->core;
@@ -241,13 +225,18 @@ static enum plex86_verdict go(struct plex86_run *run, struct plex86_exit *exit)
 	s->lived = s->mapped;
 	slice->vec_same = true;
 	plex86_cost_of_run(run, exit, budget_ns, took);
-	return GO_ON;
+	return PLEX86_GO_ON;
 }
 
-/* GO_ON: what the fault was about is mapped now. */
+static bool time_is_up(const struct plex86_run *run)
+{
+	return run->slice->ticks >= run->slice->ticks_left;
+}
+
+/* PLEX86_GO_ON: what the fault was about is mapped now. */
 static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex86_exit *exit)
 {
-	plex86_gva_t at = { exit->addr }, rip = linear_rip(run->cpu);
+	plex86_gva_t at = { exit->addr }, rip = plex86_code_address(run->cpu, run->cpu->rip);
 	struct plex86_core *core = run->core;
 	enum plex86_verdict verdict;
 	int copied = 0;
@@ -255,13 +244,13 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 	if (core->verify)
 		copied = plex86_verify_write(core->verify, run->space, at);
 	if (copied)
-		return copied < 0 || run->slice->ticks >= run->slice->ticks_left ?
-		       end(run, PLEX86_SLICE_ASYNC) : GO_ON;
+		return copied > 0 && !time_is_up(run) ? PLEX86_GO_ON : end(run, PLEX86_SLICE_ASYNC);
 	switch (plex86_shadow_fault(run->space, at, rip, exit->access)) {
 	case PLEX86_FAULT_MAPPED:
 		core->stats.faults_mapped++;
-		return run->slice->ticks >= run->slice->ticks_left || run->mapped++ >= MAX_FAULTS ?
-		       end(run, PLEX86_SLICE_ASYNC) : GO_ON;
+		if (time_is_up(run) || run->mapped++ >= MAX_FAULTS)
+			return end(run, PLEX86_SLICE_ASYNC);
+		return PLEX86_GO_ON;
 	case PLEX86_FAULT_GUEST:
 		core->stats.faults_guest++;
 		return end(run, PLEX86_SLICE_STEP);
@@ -271,7 +260,7 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 	core->stats.faults_stuck++;
 	if (plex86_code_check(run->space, at) == PLEX86_CODE_REFUSED &&
 	    may_execute(core, run->space, at) == PLEX86_CODE_OK)
-		return GO_ON;
+		return PLEX86_GO_ON;
 	if (((at.la ^ rip.la) & PLEX86_PAGE_MASK) == 0)
 		stuck_in(core, run->cpu);
 	verdict = end(run, PLEX86_SLICE_STUCK);
@@ -283,26 +272,30 @@ static enum plex86_verdict run_slice(struct plex86_run *run)
 {
 	enum plex86_verdict verdict;
 	struct plex86_exit exit;
+	uint32_t mode;
 
 	run->slice->ticks = 0;
 	run->slice->changed = false;
 	run->slice->wait.leave_page = false;
 	run->core->stuck = false;
 
+	mode = run->cpu->mode;
 	verdict = enter(run);
-	if (verdict == GO_ON && run->core->verify)
+	if (verdict == PLEX86_GO_ON && run->core->verify)
 		plex86_verify_prefault(run->core->verify, run->space);
 
 	/* 3. Run until something happens or the next timer event is due. */
-	while (verdict == GO_ON) {
+	while (verdict == PLEX86_GO_ON) {
 		verdict = go(run, &exit);
-		if (verdict != GO_ON)
+		if (verdict != PLEX86_GO_ON)
 			break;
 
 		/* 4. What ended it decides what Bochs does next. */
 		switch (exit.reason) {
 		case PLEX86_EXIT_PAGE:
-			verdict = page_fault(run, &exit);
+			/* Behind a far jump to code of another width other bytes matter. */
+			verdict = run->cpu->mode == mode ? page_fault(run, &exit) :
+				  end(run, PLEX86_SLICE_ASYNC);
 			break;
 		case PLEX86_EXIT_TRAP:
 			/* A trap, not a fault: RIP is behind the instruction already. */

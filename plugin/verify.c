@@ -102,13 +102,6 @@ bool plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
 	return true;
 }
 
-static uint64_t linear(const struct plex86_cpu *cpu, uint64_t rip)
-{
-	if (cpu->mode == PLEX86_MODE_64)
-		return rip;
-	return (cpu->seg[PLEX86_CS].base + rip) & UINT32_MAX;
-}
-
 static const uint8_t *byte_at(const struct plex86_verify *v, uint64_t la)
 {
 	const struct plex86_paging *p = &v->paging;
@@ -126,7 +119,7 @@ static const uint8_t *byte_at(const struct plex86_verify *v, uint64_t la)
 			return NULL;
 		if (plex86_entry_is_leaf(p, level, e))
 			break;
-		at.pa = p->mode == PLEX86_PAGING_32 ? e & UINT64_C(0xfffff000) : e & PLEX86_PTE_ADDR;
+		at.pa = plex86_entry_address(p, e);
 	}
 	at = plex86_entry_frame(p, level, e, (plex86_gva_t){ la });
 	at.pa += la & ~PLEX86_PAGE_MASK;
@@ -299,7 +292,8 @@ enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex
 	v->ticks++;
 	same = v->ntrace && cost == 1;	/* an iteration: once is enough */
 	if (!same)
-		v->trace[v->ntrace++ & (PLEX86_VERIFY_TRACE - 1)] = linear(cpu, cpu->rip);
+		v->trace[v->ntrace++ & (PLEX86_VERIFY_TRACE - 1)] =
+			plex86_code_address(cpu, cpu->rip).la;
 	return PLEX86_REPLAY_ON;
 }
 

@@ -103,13 +103,12 @@ static void put_instruction(FILE *f, const struct plex86_verify *v, uint64_t la,
 static void put_code(FILE *f, const struct plex86_verify *v)
 {
 	uint64_t i, first = v->ntrace > SHOWN ? v->ntrace - SHOWN : 0;
-	uint64_t base = v->end.mode == PLEX86_MODE_64 ? 0 : v->end.seg[PLEX86_CS].base;
 
 	fprintf(f, "# The last instructions that Bochs executed:\n");
 	for (i = first; i < v->ntrace; i++)
 		put_instruction(f, v, v->trace[i & (PLEX86_VERIFY_TRACE - 1)], "");
 	fprintf(f, "# Where native code stopped:\n");
-	put_instruction(f, v, base + v->end.rip, "->");
+	put_instruction(f, v, plex86_code_address(&v->end, v->end.rip).la, "->");
 }
 
 static void put_memory(FILE *f, const struct plex86_verify *v)

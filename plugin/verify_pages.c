@@ -96,7 +96,7 @@ int plex86_verify_write(struct plex86_verify *v, struct plex86_shadow *s, plex86
 
 	if (!n)
 		return 0;
-	index = (la.la >> PLEX86_PAGE_SHIFT) & (n->entries - 1);
+	index = plex86_leaf_index(n, la);
 	if (!(n->prot[index] & PLEX86_PROT_WRITE))
 		return 0;
 	f = &w->frames[n->frame[index]];

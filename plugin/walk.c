@@ -137,13 +137,18 @@ bool plex86_entry_usable(const struct plex86_paging *p, unsigned int level, uint
 	return (e & need) == need && !(e & reserved_bits(p, level, e));
 }
 
+uint64_t plex86_entry_address(const struct plex86_paging *p, uint64_t e)
+{
+	return e & (p->mode == PLEX86_PAGING_32 ? UINT64_C(0xfffff000) : PLEX86_PTE_ADDR);
+}
+
 plex86_gpa_t plex86_entry_frame(const struct plex86_paging *p, unsigned int level, uint64_t e,
 				plex86_gva_t la)
 {
 	uint64_t in = (UINT64_C(1) << plex86_paging_shift(p, level)) - 1;
-	uint64_t addr = p->mode == PLEX86_PAGING_32 ? e & UINT64_C(0xfffff000) : e & PLEX86_PTE_ADDR;
 
-	return (plex86_gpa_t){ (addr & ~in) | (la.la & in & PLEX86_PAGE_MASK) };
+	return (plex86_gpa_t){ (plex86_entry_address(p, e) & ~in) |
+			       (la.la & in & PLEX86_PAGE_MASK) };
 }
 
 bool plex86_gva_valid(const struct plex86_paging *p, plex86_gva_t la)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <plex86/addr.h>
+#include <plex86/cpu.h>
 
 #include "ram.h"
 
@@ -68,12 +69,23 @@ uint64_t plex86_entry_read(const struct plex86_ram *ram, const struct plex86_pag
 /* True if the present entry @e of @level maps a page (and not a table). */
 bool plex86_entry_is_leaf(const struct plex86_paging *p, unsigned int level, uint64_t e);
 
+/* Guest-physical address of the table that entry @e leads to, or of the frame that it maps. */
+uint64_t plex86_entry_address(const struct plex86_paging *p, uint64_t e);
+
 /* True if user code may use the entry at all: present, user, A set, key 0, nothing reserved. */
 bool plex86_entry_usable(const struct plex86_paging *p, unsigned int level, uint64_t e);
 
 /* The frame that leaf @e of @level maps at offset @la within it. */
 plex86_gpa_t plex86_entry_frame(const struct plex86_paging *p, unsigned int level, uint64_t e,
 				plex86_gva_t la);
+
+/* Linear address of @rip in the code segment of @cpu. */
+static inline plex86_gva_t plex86_code_address(const struct plex86_cpu *cpu, uint64_t rip)
+{
+	if (cpu->mode != PLEX86_MODE_64)
+		rip = (cpu->seg[PLEX86_CS].base + rip) & UINT32_MAX;
+	return (plex86_gva_t){ rip };
+}
 
 /*
  * The linear addresses that user code can hold: all that this mode can translate

@@ -78,18 +78,33 @@ static enum stop_kind page(struct plex86_exit *exit, uint64_t addr)
 	return STOP_TRAP;
 }
 
+static enum stop_kind broken(struct user_regs_struct *r, struct plex86_exit *exit)
+{
+	r->rip &= UINT32_MAX;
+	exit->reason = PLEX86_EXIT_BROKEN;
+	exit->why = "32-bit SYSCALL or SYSENTER was executed: the host kernel has destroyed "
+		    "the registers";
+	return STOP_TRAP;
+}
+
+/*
+ * Where its sixth argument can't be read from the stack, the kernel returns to its vDSO
+ * without a stop for the call: no address of 32-bit code.
+ */
+bool decode_broken(struct user_regs_struct *r, bool code64, struct plex86_exit *exit)
+{
+	if (code64 || r->rip <= UINT32_MAX)
+		return false;
+	broken(r, exit);
+	return true;
+}
+
 /* A system call that PTRACE_SYSEMU has swallowed. */
 static enum stop_kind decode_syscall(struct plex86_space *s, struct user_regs_struct *r,
 				     bool code64, struct plex86_exit *exit)
 {
-	if (!code64 && !after_intn(s, r, INTN_SYSCALL)) {
-		/* RIP is one of the host's vDSO, and no address of 32-bit code. */
-		r->rip &= UINT32_MAX;
-		exit->reason = PLEX86_EXIT_BROKEN;
-		exit->why = "32-bit SYSCALL or SYSENTER was executed: the host kernel has destroyed "
-			    "the registers";
-		return STOP_TRAP;
-	}
+	if (!code64 && !after_intn(s, r, INTN_SYSCALL))
+		return broken(r, exit);
 	r->rip -= 2;
 	r->rax = r->orig_rax;
 	return trap(exit, PLEX86_VECTOR_UNKNOWN);

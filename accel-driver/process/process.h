@@ -269,6 +269,9 @@ enum stop_kind {
 	STOP_NOTHING,	/* nothing of the guest's: resume */
 };
 
+/* True: the host kernel has destroyed the state.  *exit says so, and RIP is a 32-bit one. */
+bool decode_broken(struct user_regs_struct *r, bool code64, struct plex86_exit *exit);
+
 /* What the stop means; moves *regs back to the instruction that trapped. */
 enum stop_kind decode_stop(struct plex86_space *s, struct stop *stop, bool code64,
 			   struct plex86_exit *exit);

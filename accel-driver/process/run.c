@@ -174,8 +174,10 @@ static int bury_exact(struct slice *sl, const struct stop *seen)
 		return -errno;
 	raw = stop.regs;
 	stop.syscall = (seen && seen->syscall) || killed_in_syscall(sl, &raw);
-	if (stop.syscall || signal_pending(s->pid, &stop.info) ||
-	    (seen && (stop.info = seen->info, seen->info.si_code > 0)))
+	if (decode_broken(&stop.regs, raw.cs == HOST_CS64, &trap))
+		;
+	else if (stop.syscall || signal_pending(s->pid, &stop.info) ||
+		 (seen && (stop.info = seen->info, seen->info.si_code > 0)))
 		decode_stop(s, &stop, raw.cs == HOST_CS64, &trap);
 	else
 		stop.regs.eflags &= ~(UINT64_C(1) << 16);
@@ -208,7 +210,9 @@ static int examine(struct slice *sl, struct stop *stop)
 	if (ptrace(PTRACE_GETREGS, s->pid, 0, &stop->regs))
 		return -errno;
 	raw = stop->regs;
-	if (stop->status >> 16) {
+	if (decode_broken(&stop->regs, raw.cs == HOST_CS64, sl->exit)) {
+		kind = STOP_TRAP;
+	} else if (stop->status >> 16) {
 		/* Our interrupt, or somebody's SIGSTOP or SIGCONT. */
 		deadline_settle(e);
 		if ((e->expired || deadline_kicked(e)) && !signal_pending(s->pid, &pending)) {

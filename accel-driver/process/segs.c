@@ -140,24 +140,36 @@ static int use_ldt(struct plex86_space *s, unsigned int slot, const struct plex8
 	return 0;
 }
 
+#define NO_SLOT PROCESS_NTLS
+
 /* The guest's own entry where it is Linux's. */
-static unsigned int own_slot(const struct plex86_seg *g, unsigned int otherwise)
+static unsigned int own_slot(const struct plex86_seg *g)
 {
 	unsigned int index = g->sel >> 3;
 
 	if (!(g->sel & TI_LDT) && index >= HOST_TLS_FIRST && index < HOST_TLS_FIRST + PROCESS_NTLS)
 		return index - HOST_TLS_FIRST;
-	return otherwise;
+	return NO_SLOT;
 }
 
-/* GS goes elsewhere if FS is in its place; three are enough for two. */
+/* FS and GS that the host's flat segments do not do for. */
+static bool wants_tls(const struct plex86_seg *g)
+{
+	return !(g->attr & PLEX86_SEG_NULL) && !(flat(g) && plain_data(g)) && !is_code(g) &&
+	       g->attr & PLEX86_SEG_DB;
+}
+
+/* Its own entry, unless FS has it; else any but the other's.  Three are enough for two. */
 static unsigned int tls_slot(const struct plex86_cpu *cpu, unsigned int i)
 {
-	unsigned int fs = own_slot(&cpu->seg[PLEX86_FS], 0), gs = own_slot(&cpu->seg[PLEX86_GS], 1);
+	const struct plex86_seg *other = &cpu->seg[i == PLEX86_FS ? PLEX86_GS : PLEX86_FS];
+	unsigned int own = own_slot(&cpu->seg[i]), taken = NO_SLOT;
 
-	if (i == PLEX86_FS)
-		return fs;
-	return fs == gs ? (fs + 1) % PROCESS_NTLS : gs;
+	if (wants_tls(other))
+		taken = i == PLEX86_GS ? tls_slot(cpu, PLEX86_FS) : own_slot(other);
+	if (own != NO_SLOT && (i == PLEX86_FS || own != taken))
+		return own;
+	return taken == 0 ? 1 : 0;
 }
 
 /* One register of 32-bit code. */
@@ -186,7 +198,7 @@ static int load32(struct plex86_space *s, const struct plex86_cpu *cpu, unsigned
 		*sel = HOST_CS32;
 		return 0;
 	}
-	if ((i == PLEX86_FS || i == PLEX86_GS) && !is_code(g) && g->attr & PLEX86_SEG_DB)
+	if ((i == PLEX86_FS || i == PLEX86_GS) && wants_tls(g))
 		return use_tls(s, tls_slot(cpu, i), g, sel);
 	return use_ldt(s, i, g, sel, why);
 }

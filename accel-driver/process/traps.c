@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Single instructions that must trap: execution breakpoints in the child's debug
- * registers, and CR4.TSD for those that read the time stamp counter.  They cost the host some microseconds on each switch to the child,
- * so they are written only when they change, and cleared when none is wanted.
+ * registers, and CR4.TSD for those that read the time stamp counter.  They cost the
+ * host some microseconds on each switch to the child, so they are written only when
+ * they change, and cleared when none is wanted.
  */
 #define _GNU_SOURCE
 #include <errno.h>

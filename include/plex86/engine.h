@@ -101,7 +101,7 @@ enum plex86_exit_reason {
 	PLEX86_EXIT_DEADLINE = 3,/* the budget is used up */
 	PLEX86_EXIT_KICK = 4,	/* kick() was called */
 	PLEX86_EXIT_REFUSED = 5,	/* this state can't be entered; nothing ran; see .why */
-	PLEX86_EXIT_LOST = 6,	/* the space died; the state is exact (but see process.h) */
+	PLEX86_EXIT_LOST = 6,	/* the space died; the state is exact */
 	PLEX86_EXIT_BROKEN = 7,	/* the trap destroyed registers; see plex86_filter_mask() */
 	PLEX86_EXIT_REASONS
 };
@@ -167,7 +167,7 @@ struct plex86_engine_ops {
 	/*
 	 * Run user code from @cpu, @vec for at most about @budget_ns of host
 	 * time.  On return 0, @cpu, @vec hold the state before the instruction
-	 * that trapped (vector state too), whatever the reason.  A syscall-like
+	 * that trapped (vector state too), whatever the reason but BROKEN.  A syscall-like
 	 * instruction counts as trapping: RIP is at it.  On REFUSED they are
 	 * untouched.  A negative errno means that nothing ran and nothing
 	 * changed; the core then destroys the space.

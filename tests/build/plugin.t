@@ -49,4 +49,15 @@ tap "Bochs knows its line in bochsrc, and loads it, all symbols bound at once" \
 	start 'plex86: enabled=0'
 tap_is "it is this file that was loaded" "$(grep -c 'loaded plugin libbx_plex86.so' out.txt)" 1
 
+# Bochs frees memory after it has closed its plugins where it ends before it has begun.
+ends() {	# ends STATUS ARGS...
+	local want=$1 status=0
+	shift
+	timeout 60 "$BOCHS" -q -f bochsrc "$@" >out.txt 2>&1 </dev/null || status=$?
+	[ "$status" = "$want" ] || { echo "status $status"; tail out.txt; return 1; }
+}
+tap "with guest memory of its own, too, a panic at the start is an error and not a crash" \
+	ends 1 'plex86: enabled=1'
+tap "and so it is where Bochs has its own" ends 1 'plex86: enabled=0'
+
 tap_done

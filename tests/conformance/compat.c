@@ -171,6 +171,27 @@ static void test_tls(struct plex86_space *s)
 	}
 	report(good, "32-bit: a different GS base in each slice");
 
+	/* The TLS entries of 64-bit Linux, for either register: what is read is what it has. */
+	for (i = 0, good = true; i < 6; i++) {
+		const unsigned int reg = i & 1 ? PLEX86_FS : PLEX86_GS;
+		const unsigned int other_reg = i & 1 ? PLEX86_GS : PLEX86_FS;
+		const uint16_t sel = 0x63 + 8 * (i / 2);
+
+		/* MOV EAX, GS or FS; HLT */
+		memcpy(ram + RAM_PATCH, (const uint8_t[]){ 0x8c, i & 1 ? 0xe0 : 0xe8, 0xf4 }, 3);
+		init_trial(&t, g32_gs, PLEX86_MODE_COMPAT);
+		t.cpu.rip = VA_PATCH;
+		t.cpu.seg[PLEX86_CS].sel = 0x23;
+		t.cpu.seg[other_reg] = t.cpu.seg[PLEX86_DS];
+		t.cpu.seg[other_reg].sel = 0x2b;
+		t.cpu.seg[reg] = gs;
+		t.cpu.seg[reg].sel = sel;
+		run_to_trap(s, &t);
+		good &= t.exit.reason == PLEX86_EXIT_REFUSED ||
+			(is_trap(&t, 13) && (t.cpu.gpr[PLEX86_RAX] & 0xffff) == sel);
+	}
+	report(good, "compat: FS and GS with Linux's TLS selectors, which can be read");
+
 	/*
 	 * What it reads it may load again.  Either that changes nothing, or the
 	 * host's descriptor comes back, to be replaced by the guest's.
@@ -201,29 +222,32 @@ static void test_entries_after_jump(void)
 	const uint32_t far[2] = { VA_PATCH + 16, 0x23 };
 	unsigned int i;
 
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 4; i++) {
 		struct plex86_space *s = fresh_space();
 		bool taken = !(caps->flags & PLEX86_CAP_TRAP_SYSENTER) &&
-			     (caps->flags & PLEX86_CAP_SYSENTER_UD) == calls[i].amd;
+			     (caps->flags & PLEX86_CAP_SYSENTER_UD) == calls[i / 2].amd;
+		const char *name = calls[i / 2].name, *stack = i & 1 ? ", no stack" : "";
 		struct trial t;
 
 		memcpy(ram + RAM_DATA, far, 6);
 		memcpy(ram + RAM_PATCH, (const uint8_t[]){ 0xff, 0x2f }, 2);
-		memcpy(ram + RAM_PATCH + 16, calls[i].code, 2);
+		memcpy(ram + RAM_PATCH + 16, calls[i / 2].code, 2);
 		init_cpu64(&t.cpu, VA_PATCH);
 		plex86_vec_init(&t.vec);
 		t.cpu.gpr[PLEX86_RDI] = VA_DATA;
+		if (*stack)
+			t.cpu.gpr[PLEX86_RSP] = 0x70000000;
 		run_trial(s, &t, 0, FOREVER);
 		if (t.exit.reason == PLEX86_EXIT_BROKEN)
 			report(taken && t.cpu.rip <= UINT32_MAX && t.exit.why &&
 			       ops->run(s, &t.cpu, &t.vec, 0, FOREVER, &t.exit) == -ESRCH,
-			       "64-bit: far jump to 32-bit %s: the engine says that it is broken",
-			       calls[i].name);
+			       "64-bit: far jump to 32-bit %s%s: the engine says that it is broken",
+			       name, stack);
 		else
 			report(is_trap(&t, ANY_VECTOR) &&
 			       (t.cpu.rip == VA_PATCH || t.cpu.rip == VA_PATCH + 16) &&
 			       !memcmp(t.cpu.gpr, t.before.gpr, sizeof(t.cpu.gpr)),
-			       "64-bit: far jump to 32-bit %s: traps, state exact", calls[i].name);
+			       "64-bit: far jump to 32-bit %s%s: traps, state exact", name, stack);
 		ops->space_destroy(s);
 	}
 }

@@ -158,7 +158,10 @@ static void selectors(void)
 	ACCEPTED(M64, caps, in.strict = true);
 	ACCEPTED(COMPAT, caps, in.strict = true);
 	ACCEPTED(M64, caps, (in.strict = true, in.cpu.seg[PLEX86_DS].sel = in.cpu.seg[PLEX86_ES].sel = 0));
-	ACCEPTED(M64, caps, (in.strict = true, in.cpu.seg[PLEX86_GS].sel = 0x63));
+	REFUSED(M64, caps, (in.strict = true, in.cpu.seg[PLEX86_GS].sel = 0x63),
+		PLEX86_REFUSE_SELECTORS);
+	REFUSED(COMPAT, caps, (in.strict = true, in.cpu.seg[PLEX86_FS].sel = 0x0f),
+		PLEX86_REFUSE_SELECTORS);
 	ACCEPTED(M64, ALL_CAPS, (in.strict = true, in.cpu.seg[PLEX86_SS].sel = 0x7b));
 }
 
@@ -175,9 +178,24 @@ static void thread_selectors(void)
 		{ 0x2b, 0x33, 0, 0xb7000000, false },
 		{ 0x63, 0x2b, 0, 0, false },		/* flat: 0x2b */
 		{ 0x2b, 0x07, 0, 0, false },
+		{ 0x2b, 0x63, 0, 0xf7000000, true },
+	};
+	static const struct { uint16_t fs, gs; bool shown; } wide[] = {
+		{ 0, 0, true }, { 0x2b, 0, true }, { 0, 0x2b, true },
+		{ 0x63, 0, false }, { 0, 0x6b, false }, { 0x0f, 0, false },
 	};
 	unsigned int i;
 
+	for (i = 0; i < sizeof(wide) / sizeof(wide[0]); i++) {
+		struct input in = valid(M64, 0);
+
+		in.cpu.seg[PLEX86_FS].sel = wide[i].fs;
+		in.cpu.seg[PLEX86_FS].base = 0x7f0012345000;
+		in.cpu.seg[PLEX86_GS].sel = wide[i].gs;
+		tap_ok(plex86_thread_selectors(&in.cpu) == wide[i].shown,
+		       "64-bit: FS %#x, GS %#x: %s", wide[i].fs, wide[i].gs,
+		       wide[i].shown ? "the host's" : "not the host's");
+	}
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct input in = valid(COMPAT, 0);
 
@@ -186,8 +204,9 @@ static void thread_selectors(void)
 		in.cpu.seg[PLEX86_FS].base = cases[i].fs_base;
 		in.cpu.seg[PLEX86_GS].sel = cases[i].gs;
 		in.cpu.seg[PLEX86_GS].base = cases[i].gs_base;
-		tap_ok(plex86_thread_selectors(&in.cpu) == cases[i].shown, "FS %#x, GS %#x: %s", cases[i].fs,
-		       cases[i].gs, cases[i].shown ? "the host's" : "not the host's");
+		tap_ok(plex86_thread_selectors(&in.cpu) == cases[i].shown,
+		       "FS %#x, GS %#x: %s", cases[i].fs, cases[i].gs,
+		       cases[i].shown ? "the host's" : "not the host's");
 	}
 }
 
