@@ -101,6 +101,29 @@ tap_is "with one run's ratios" "$(grep -o '"plain_s": [0-9.]*, "accelerated_s": 
 	'"plain_s": 40.000, "accelerated_s": 2.000
 "plain_s": 4.000, "accelerated_s": 8.000
 "plain_s": 10.000, "accelerated_s": 10.000'
+ran long-1 sha:10:long
+ran longnative sha:8:long
+mv demo/amd64-longnative/said demo/amd64-longnative-1.said
+rm -r demo/amd64-longnative
+ran native sha:1:abc fork:1:good
+mv demo/amd64-native/said demo/amd64-native-1.said
+rm -r demo/amd64-native
+tap "with longer runs of some" bash -c "'$top_srcdir/tools/demo/report' demo >said"
+tap_is "whose share of native speed it shows, and that of the short ones where there are none" \
+	"$(awk '$2 == "sha" || $2 == "fork" { print $2, $4, $5, $7, $8 }' said)" "sha 40.00 2.00 1.000 0.80
+fork 4.00 8.00 1.000 0.12"
+tap_is "and their seconds" "$(grep -o '"native_s": [^}]*' demo/report.json)" \
+	'"native_s": 1.000, "long_accelerated_s": 10.000, "long_native_s": 8.000
+"native_s": 1.000
+"native_s": null'
+tap "and it says which have one" grep -q 'latter for sha in' said
+ran long-1 sha:10:wrong
+tap_is "a long run that says something else than the host is an error" \
+	"$("$top_srcdir/tools/demo/report" demo >said 2>&1; echo $?)" 1
+ran long-1 sha:10:long
+sed -i 's/stop sha 0/stop sha 139/' demo/amd64-long-1/said demo/amd64-longnative-1.said
+tap_is "and so is one that failed" "$("$top_srcdir/tools/demo/report" demo >said 2>&1; echo $?)" 1
+rm -r demo/amd64-long-1 demo/amd64-longnative-1.said
 ran plain-2 fork:4:good
 ran accelerated-2 fork:5:good
 ran plain-3 fork:3:good

@@ -4,14 +4,19 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../guest/lib.sh"
 
 # Makes the job folder DIR: the workloads NAMES (all of the plan when empty), with
-# the sizes of PLAN (the demo's) for this guest divided by DIVISOR.
-make_job() {	# make_job GUEST DIR DIVISOR [NAME,NAME... [PLAN]]
+# the sizes of PLAN (the demo's) for this guest divided by DIVISOR; or, if that is "long",
+# those that have a fifth column, so many times as large.
+make_job() {	# make_job GUEST DIR DIVISOR|long [NAME,NAME... [PLAN]]
 	rm -rf "$2"
 	cp -r "$TOP/tools/demo/job" "$2"
 	awk -v guest="$1" -v divisor="$3" -v only=",${4:-}," '
-		/^#/ || !NF { next }
+		/^#/ || !NF || (divisor == "long" && NF < 5) { next }
 		only != ",," && !index(only, "," $1 ",") { next }
-		{ size = int($(guest == "amd64" ? 3 : 4) / divisor); print $1, size ? size : 1 }
+		{
+			size = $(guest == "amd64" ? 3 : 4)
+			size = divisor == "long" ? size * $5 : int(size / divisor)
+			print $1, size ? size : 1
+		}
 	' "${5:-$TOP/tools/demo/plan}" >"$2/plan"
 }
 
@@ -25,7 +30,7 @@ results() {
 times() {	# times FILE GUEST KIND
 	awk -F '\t' -v guest="$2" -v kind="$3" '
 		{ split($2, w, " ") }
-		w[1] == "@" && w[2] == "init" && kind != "native" { print guest, kind, "boot", $1 }
+		w[1] == "@" && w[2] == "init" && kind !~ /native|long/ { print guest, kind, "boot", $1 }
 		w[1] == "@" && w[2] == "start" { began[w[3]] = $1 }
 		w[1] == "@" && w[2] == "stop" { print guest, kind, w[3], $1 - began[w[3]] }
 	' "$1"
