@@ -168,7 +168,7 @@ uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 		else if (!(caps & PLEX86_CAP_SYSENTER_UD))
 			mask |= PLEX86_FOUND_SYSENTER;
 	}
-	/* Under long mode most programs have Linux's selectors, and those can be had. */
+	/* Under long mode it depends on the program's selectors: plex86_thread_selectors(). */
 	if (mode == PLEX86_MODE_32 && !(caps & PLEX86_CAP_SELECTORS))
 		mask |= PLEX86_FOUND_SELREAD;
 	if (strict) {

@@ -66,7 +66,6 @@ static bool clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
 	const uint8_t *code = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
 	const uint8_t *before = la ? code_at(s, (plex86_gva_t){ la - PLEX86_PAGE_SIZE }) : NULL;
 	const uint8_t *after = code_at(s, (plex86_gva_t){ la + PLEX86_PAGE_SIZE });
-
 	const uint16_t mask = of_bytes(forbidden(s, la));
 
 	return !(before && (plex86_filter_straddle(before, code) & mask)) &&

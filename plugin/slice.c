@@ -183,7 +183,7 @@ static enum plex86_verdict enter(struct plex86_run *run)
 		if (err)
 			return fail(run, err);
 	}
-	code = may_execute(core, run->space, plex86_code_address(cpu, cpu->rip));
+	code = may_execute(core, run->space, plex86_code_address(cpu));
 	return code == PLEX86_CODE_OK ? PLEX86_GO_ON : refuse_page(run, code);
 }
 
@@ -236,7 +236,7 @@ static bool time_is_up(const struct plex86_run *run)
 /* PLEX86_GO_ON: what the fault was about is mapped now. */
 static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex86_exit *exit)
 {
-	plex86_gva_t at = { exit->addr }, rip = plex86_code_address(run->cpu, run->cpu->rip);
+	plex86_gva_t at = { exit->addr }, rip = plex86_code_address(run->cpu);
 	struct plex86_core *core = run->core;
 	enum plex86_verdict verdict;
 	int copied = 0;

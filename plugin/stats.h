@@ -28,7 +28,7 @@ struct plex86_stats {
 	uint64_t slices;
 	uint64_t native_ns;		/* in the engine, from entry to trap */
 	uint64_t native_ticks;		/* charged for it */
-	uint64_t exits[PLEX86_EXIT_REASONS];		/* by enum plex86_exit_reason */
+	uint64_t exits[PLEX86_EXIT_REASONS]; /* by enum plex86_exit_reason */
 	uint64_t faults_mapped, faults_guest, faults_stuck;
 	uint64_t refused[PLEX86_REFUSALS];
 	uint64_t emulated[PLEX86_EMULATED];	/* user instructions that Bochs executed */

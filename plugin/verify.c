@@ -292,8 +292,7 @@ enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex
 	v->ticks++;
 	same = v->ntrace && cost == 1;	/* an iteration: once is enough */
 	if (!same)
-		v->trace[v->ntrace++ & (PLEX86_VERIFY_TRACE - 1)] =
-			plex86_code_address(cpu, cpu->rip).la;
+		v->trace[v->ntrace++ & (PLEX86_VERIFY_TRACE - 1)] = plex86_code_address(cpu).la;
 	return PLEX86_REPLAY_ON;
 }
 

@@ -108,7 +108,7 @@ static void put_code(FILE *f, const struct plex86_verify *v)
 	for (i = first; i < v->ntrace; i++)
 		put_instruction(f, v, v->trace[i & (PLEX86_VERIFY_TRACE - 1)], "");
 	fprintf(f, "# Where native code stopped:\n");
-	put_instruction(f, v, plex86_code_address(&v->end, v->end.rip).la, "->");
+	put_instruction(f, v, plex86_code_address(&v->end).la, "->");
 }
 
 static void put_memory(FILE *f, const struct plex86_verify *v)

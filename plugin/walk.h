@@ -79,12 +79,12 @@ bool plex86_entry_usable(const struct plex86_paging *p, unsigned int level, uint
 plex86_gpa_t plex86_entry_frame(const struct plex86_paging *p, unsigned int level, uint64_t e,
 				plex86_gva_t la);
 
-/* Linear address of @rip in the code segment of @cpu. */
-static inline plex86_gva_t plex86_code_address(const struct plex86_cpu *cpu, uint64_t rip)
+/* Linear address of the instruction that @cpu is at. */
+static inline plex86_gva_t plex86_code_address(const struct plex86_cpu *cpu)
 {
-	if (cpu->mode != PLEX86_MODE_64)
-		rip = (cpu->seg[PLEX86_CS].base + rip) & UINT32_MAX;
-	return (plex86_gva_t){ rip };
+	if (cpu->mode == PLEX86_MODE_64)
+		return (plex86_gva_t){ cpu->rip };
+	return (plex86_gva_t){ (cpu->seg[PLEX86_CS].base + cpu->rip) & UINT32_MAX };
 }
 
 /*

@@ -4,7 +4,6 @@
  * maps what it is told.  See docs/driver.md for what the module does.
  */
 #include <cpuid.h>
-#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>

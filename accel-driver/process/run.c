@@ -174,10 +174,9 @@ static int bury_exact(struct slice *sl, const struct stop *seen)
 		return -errno;
 	raw = stop.regs;
 	stop.syscall = (seen && seen->syscall) || killed_in_syscall(sl, &raw);
-	if (decode_broken(&stop.regs, raw.cs == HOST_CS64, &trap))
-		;
-	else if (stop.syscall || signal_pending(s->pid, &stop.info) ||
-		 (seen && (stop.info = seen->info, seen->info.si_code > 0)))
+	if (!decode_broken(&stop.regs, raw.cs == HOST_CS64, &trap) &&
+	    (stop.syscall || signal_pending(s->pid, &stop.info) ||
+	     (seen && (stop.info = seen->info, seen->info.si_code > 0))))
 		decode_stop(s, &stop, raw.cs == HOST_CS64, &trap);
 	else
 		stop.regs.eflags &= ~(UINT64_C(1) << 16);

@@ -311,10 +311,35 @@ static void masks(void)
 	   always | PLEX86_FOUND_INT80, "strict: INT 80 by SYSCALL_EXACT");
 }
 
+/* Bytes that are a finding, or not, by what instruction they are. */
+struct decoded {
+	const char *code;
+	int len;
+	bool found;
+	const char *what;
+};
+
+/* Each of @n cases in three places, behind the @len bytes @before. */
+static void decode(uint16_t (*filter)(const uint8_t *code), const struct decoded *cases,
+		   unsigned int n, const char *before, unsigned int len)
+{
+	static uint8_t page[SIZE];
+	unsigned int i, at;
+
+	for (i = 0; i < n; i++) {
+		for (at = 200; at < 4000; at += 1234) {
+			memset(page, 0x90, sizeof(page));
+			memcpy(page + at - len, before, len);
+			memcpy(page + at, cases[i].code, cases[i].len);
+			tap_ok(!!filter(page) == cases[i].found, "%s", cases[i].what);
+		}
+	}
+}
+
 /* Instructions that read FS or GS are found; the same bytes inside others are not. */
 static void selector_reads(void)
 {
-	static const struct { const char *code; int len; bool reads; const char *what; } cases[] = {
+	static const struct decoded cases[] = {
 		{ "\x8c\xe8", 2, true, "mov %gs,%eax" },
 		{ "\x66\x8c\xe0", 3, true, "mov %fs,%ax" },
 		{ "\x8c\x6d\x08", 3, true, "mov %gs,8(%ebp)" },
@@ -327,18 +352,11 @@ static void selector_reads(void)
 		{ "\xb8\x00\x8c\xe8\x00", 5, false, "mov $imm,%eax" },
 		{ "\x65\xa1\x14\x00\x00\x00", 6, false, "mov %gs:20,%eax" },
 	};
-	static uint8_t page[4096];
-	unsigned int i, at;
+	static uint8_t page[SIZE];
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		for (at = 200; at < 4000; at += 1234) {
-			memset(page, 0x90, sizeof(page));
-			/* Something with longer instructions before it. */
-			memcpy(page + at - 12, "\x81\xc4\x00\x01\x00\x00\xb9\x01\x02\x03\x04\x41", 12);
-			memcpy(page + at, cases[i].code, cases[i].len);
-			tap_ok(!!plex86_filter_selector_reads(page) == cases[i].reads, "%s", cases[i].what);
-		}
-	}
+	/* Something with longer instructions before it. */
+	decode(plex86_filter_selector_reads, cases, sizeof(cases) / sizeof(cases[0]),
+	       "\x81\xc4\x00\x01\x00\x00\xb9\x01\x02\x03\x04\x41", 12);
 	memset(page, 0x90, sizeof(page));
 	memcpy(page + 3, "\x8c\xe8", 2);
 	ok(plex86_filter_selector_reads(page));	/* who knows what it belongs to */
@@ -360,7 +378,7 @@ static void selector_reads(void)
 /* SYSCALL is found as an instruction, and not in what compilers have around it. */
 static void syscalls(void)
 {
-	static const struct { const char *code; int len; bool syscall; const char *what; } cases[] = {
+	static const struct decoded cases[] = {
 		{ "\x0f\x05", 2, true, "syscall" },
 		{ "\x48\x0f\x05", 3, true, "rex.w syscall" },
 		{ "\x66\x0f\x05", 3, true, "data16 syscall" },
@@ -376,18 +394,10 @@ static void syscalls(void)
 		{ "\x83\x3d\x0f\x05\x00\x00\x0f", 7, false, "cmpl $15,1295(%rip)" },
 		{ "\x0f\x10\x05\x0f\x05\x00\x00", 7, false, "movups 1295(%rip),%xmm0" },
 	};
-	static uint8_t page[4096];
-	unsigned int i, at;
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		for (at = 200; at < 4000; at += 1234) {
-			memset(page, 0x90, sizeof(page));
-			/* push %rbp; mov %rsp,%rbp; mov 8(%rax),%rdi; test %rdi,%rdi */
-			memcpy(page + at - 11, "\x55\x48\x89\xe5\x48\x8b\x78\x08\x48\x85\xff", 11);
-			memcpy(page + at, cases[i].code, cases[i].len);
-			tap_ok(!!plex86_filter_syscalls(page) == cases[i].syscall, "%s", cases[i].what);
-		}
-	}
+	/* push %rbp; mov %rsp,%rbp; mov 8(%rax),%rdi; test %rdi,%rdi */
+	decode(plex86_filter_syscalls, cases, sizeof(cases) / sizeof(cases[0]),
+	       "\x55\x48\x89\xe5\x48\x8b\x78\x08\x48\x85\xff", 11);
 }
 
 int main(void)
