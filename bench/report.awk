@@ -36,10 +36,11 @@ function ratio(slow, fast) {
 
 FILENAME ~ /times$/ { key = $1 " " $2 " " $3; all[key, ++count[key]] = $4; guest[$1] = 1; next }
 /^#/ || !NF { next }
-{ name[++rows] = $1; class[$1] = $2 }
+{ name[++rows] = $1; class[$1] = kind[$1] = $2 }
+NF > 4 { name[++rows] = $1 "-long"; class[$1 "-long"] = $2; kind[$1 "-long"] = "long" }
 
 END {
-	name[++rows] = "boot"; class["boot"] = "kernel"
+	name[++rows] = "boot"; class["boot"] = kind["boot"] = "kernel"
 	for (key in count) collect(key)
 	columns = split(executors, executor, " ")
 	ratio("plain", "unpatched")
@@ -95,7 +96,7 @@ function table(arch,    i, r, w, key, a, b) {
 				continue
 			}
 			printf " %15.2f", median[a] / median[b]
-			add(class[name[w]], r, median[a] / median[b], name[w])
+			add(kind[name[w]], r, median[a] / median[b], name[w])
 			add("all", r, median[a] / median[b], name[w])
 		}
 		print ""
@@ -109,16 +110,18 @@ function add(c, r, x, w) {
 }
 
 # Geometric means, and the worst row, of each class and column of ratios.
-function means(arch,    c, k, r, classes, pad) {
+function means(arch,    c, k, r, classes, pad, line, some) {
 	pad = 25 + 14 * columns + 2
-	k = split("user kernel mixed all", classes, " ")
+	k = split("user long kernel mixed all", classes, " ")
 	for (c = 1; c <= k; c++) {
-		if (!((classes[c], 1) in n)) continue
-		printf "%-7s %-" (pad - 8) "s", arch, "geometric mean, " classes[c]
-		for (r = 1; r <= ratios; r++)
-			if ((classes[c], r) in n) printf " %15.2f", exp(logs[classes[c], r] / n[classes[c], r])
-			else printf " %15s", "-"
-		print ""
+		line = sprintf("%-7s %-" (pad - 8) "s", arch, "geometric mean, " classes[c])
+		some = 0
+		for (r = 1; r <= ratios; r++) {
+			if (!((classes[c], r) in n)) { line = line sprintf(" %15s", "-"); continue }
+			line = line sprintf(" %15.2f", exp(logs[classes[c], r] / n[classes[c], r]))
+			some = 1
+		}
+		if (some) print line
 	}
 	printf "%-7s %-" (pad - 8) "s", arch, "worst"
 	for (r = 1; r <= ratios; r++) printf " %15s", (("all", r) in n) ? sprintf("%s %.2f", worst_name["all", r], worst["all", r]) : "-"

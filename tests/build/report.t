@@ -77,6 +77,38 @@ echo '{}' >empty.json
 tap "a file that is no report is refused" refused empty.json
 tap "and one that is not there" refused nowhere.json
 
+# What the runs of a whole bench said; the long ones have no run in plain Bochs.
+bench_ran() {	# bench_ran GUEST-EXECUTOR-RUN SECONDS RESULT [STATUS]
+	mkdir -p "bench/runs/$1"
+	printf '%s\t@ init x86_64\n%s\t@ start sha\n%s\t@ stop sha %s\n%s\t= sha %s\n' \
+		7 10 $((10 + $2)) "${4:-0}" 99 "$3" >"bench/runs/$1/said"
+}
+bench_report() {
+	"$bench/report" bench "native plain process" model >said
+}
+bench_ran amd64-native-1 1 abc
+bench_ran amd64-plain-1 8 abc
+bench_ran amd64-process-1 2 abc
+bench_ran amd64-long-native-1 9 long
+bench_ran amd64-long-process-1 10 long
+tap "the bench has a report" bench_report
+tap_is "with long runs as workloads of their own, which boot nothing" \
+	"$("$bench/rows" bench/report.json | awk '{ print $2, $3, $4, $5 }')" "sha user native 1.0000
+sha user plain 8.0000
+sha user process 2.0000
+sha-long user native 9.0000
+sha-long user process 10.0000
+boot kernel plain 7.0000
+boot kernel process 7.0000"
+tap_is "and a mean of their own" "$(sed -n 's/^amd64 *geometric mean, long *//p' said)" \
+	"-            0.90"
+bench_ran amd64-long-process-1 10 wrong
+tap_is "a long run that says something else than the host is an error" \
+	"$(bench_report; echo $?)" 1
+bench_ran amd64-long-process-1 10 long 139
+bench_ran amd64-long-native-1 10 long 139
+tap_is "and so is one that failed" "$(bench_report; echo $?)" 1
+
 # The demo's report, from what its runs said; a workload that was slow in the first boot
 # has two more of both kinds, of it alone.
 ran() {		# ran KIND-RUN NAME:SECONDS:RESULT...
