@@ -48,6 +48,19 @@ struct plex86_space {
 	uint64_t gdt[DRV_NGDT], ldt[DRV_NLDT];
 };
 
+/* engine.c: the engine interface's operations of these names. */
+int drv_space_create(struct plex86_engine *engine, struct plex86_space **space);
+void drv_space_destroy(struct plex86_space *space);
+int drv_apply(struct plex86_space *space, const struct plex86_map_op *ops, unsigned int n,
+	      unsigned int *done);
+
+/* caps.c: all of engine->caps but the costs; these, by trips. 0 or a negative errno. */
+void drv_fill_caps(struct plex86_engine *engine);
+int drv_measure(struct plex86_engine *engine);
+
+/* INT n through a closed gate gives the error code (n << this) + 2 here. */
+unsigned int drv_int_error_shift(void);
+
 /*
  * segs.c: make the space's descriptors such that loading @cpu's selectors gives
  * its hidden parts.  Returns NULL, or a phrase that says why it can't be.

@@ -3,7 +3,6 @@
  * The driver engine: opens /dev/plex86, says in a sentence why it can't, and
  * maps what it is told.  See docs/driver.md for what the module does.
  */
-#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -14,7 +13,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "driver.h"
@@ -28,12 +26,6 @@ _Static_assert(offsetof(struct plex86_map_op, npages) == offsetof(struct plex86_
 _Static_assert((int)PLEX86_MAP == PLEX86_OP_MAP, "kinds");
 _Static_assert((int)PLEX86_UNMAP == PLEX86_OP_UNMAP, "kinds");
 _Static_assert((int)PLEX86_UNMAP_ALL == PLEX86_OP_UNMAP_ALL, "kinds");
-
-#define MAX_BATCH	256
-#define CPUID_HYPERVISOR	(1u << 31)
-#define SIGNATURE_TCG	0x54474354u	/* "TCGT"CGTCGTCG */
-#define MEASURE_RUNS	64
-#define MEASURE_PAGES	64
 
 static long call(int fd, unsigned long cmd, void *arg)
 {
@@ -113,7 +105,7 @@ static int check_memlock(uint64_t ram_size, char *why)
 	return -ENOMEM;
 }
 
-static int drv_space_create(struct plex86_engine *engine, struct plex86_space **space)
+int drv_space_create(struct plex86_engine *engine, struct plex86_space **space)
 {
 	struct plex86_space *s;
 	long fd;
@@ -139,7 +131,7 @@ static int drv_space_create(struct plex86_engine *engine, struct plex86_space **
 	return 0;
 }
 
-static void drv_space_destroy(struct plex86_space *space)
+void drv_space_destroy(struct plex86_space *space)
 {
 	struct plex86_space **at;
 
@@ -153,8 +145,8 @@ static void drv_space_destroy(struct plex86_space *space)
 	free(space);
 }
 
-static int drv_apply(struct plex86_space *space, const struct plex86_map_op *ops,
-		     unsigned int n, unsigned int *done)
+int drv_apply(struct plex86_space *space, const struct plex86_map_op *ops, unsigned int n,
+	      unsigned int *done)
 {
 	unsigned int max, did = 0;
 	struct plex86_apply a = { .size = sizeof(a) };
@@ -175,117 +167,6 @@ static int drv_apply(struct plex86_space *space, const struct plex86_map_op *ops
 	if (done)
 		*done = did;
 	return ret;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
-}
-
-/*
- * What a run to the first trap and a mapping cost here.  The run is of an empty
- * space: a page fault at once, and no guest memory touched.
- */
-static int measure(struct plex86_engine *e)
-{
-	struct plex86_map_op map = { .kind = PLEX86_MAP, .prot = PLEX86_PROT_READ };
-	struct plex86_cpu cpu = { .rflags = 0x202, .mode = PLEX86_MODE_64, .xcr0 = 1 };
-	struct plex86_space *space;
-	struct plex86_vec vec;
-	struct plex86_exit exit;
-	uint64_t best = UINT64_MAX, ran = UINT64_MAX;
-	int ret, i;
-
-	ret = drv_space_create(e, &space);
-	if (ret)
-		return ret;
-	cpu.seg[PLEX86_CS] = (struct plex86_seg){ .sel = 0x33, .attr = 0xa0fb, .limit = ~0u };
-	cpu.seg[PLEX86_SS] = (struct plex86_seg){ .sel = 0x2b, .attr = 0xc0f3, .limit = ~0u };
-	cpu.seg[PLEX86_DS].attr = cpu.seg[PLEX86_ES].attr = PLEX86_SEG_NULL;
-	cpu.seg[PLEX86_FS].attr = cpu.seg[PLEX86_GS].attr = PLEX86_SEG_NULL;
-	plex86_vec_init(&vec);
-	for (i = 0; i < MEASURE_RUNS && !ret; i++) {
-		uint64_t t = now_ns();
-
-		ret = drv_run(space, &cpu, &vec, 0, 1000000000, &exit);
-		if (!ret && exit.reason != PLEX86_EXIT_PAGE)
-			ret = -EIO;
-		t = now_ns() - t;
-		if (i && t < best)
-			best = t;
-		if (i && exit.ran_ns < ran)
-			ran = exit.ran_ns;
-	}
-	e->caps.round_trip_ns = best;
-	e->caps.trip_ran_ns = ran;
-	map.npages = MEASURE_PAGES;
-	for (i = 0; i < 2 && !ret; i++) {	/* the second time without the pinning */
-		uint64_t t = now_ns();
-
-		if (drv_apply(space, &map, 1, NULL))
-			break;			/* less RAM than that: not measured */
-		e->caps.map_page_ns = (now_ns() - t) / MEASURE_PAGES;
-	}
-	drv_space_destroy(space);
-	return ret;
-}
-
-/*
- * INT n through a closed gate gives the error code n * 8 + 2; QEMU's emulation
- * gives n * 16 + 2 in long mode.
- */
-static unsigned int int_error_shift(void)
-{
-	uint32_t eax, ebx, ecx, edx;
-
-	__cpuid(1, eax, ebx, ecx, edx);
-	if (!(ecx & CPUID_HYPERVISOR))
-		return 3;
-	__cpuid(0x40000000, eax, ebx, ecx, edx);
-	return ebx == SIGNATURE_TCG ? 4 : 3;
-}
-
-/*
- * Bochs has Intel's places in XSAVE's standard format (cpu/crregs.h). AMD's CPUs with AVX-512 have
- * others: what one of both saves there, the other must not restore.
- */
-static bool xsave_as_in_bochs(uint64_t xcr0)
-{
-	static const unsigned int place[] = { 1088, 1152, 1664 };	/* opmasks, ZMM, ZMM16 to 31 */
-	unsigned int eax, ebx, ecx, edx;
-
-	for (unsigned int i = 0; xcr0 & PLEX86_X_AVX512 && i < 3; i++)
-		if (!__get_cpuid_count(0xd, 5 + i, &eax, &ebx, &ecx, &edx) || ebx != place[i])
-			return false;
-	return true;
-}
-
-static void fill_caps(struct plex86_engine *e)
-{
-	struct plex86_caps *caps = &e->caps;
-
-	caps->flags = PLEX86_CAP_COMPAT | PLEX86_CAP_SEGMENTS | PLEX86_CAP_SELECTORS |
-		      PLEX86_CAP_DESCRIPTORS | PLEX86_CAP_TRAP_TSC | PLEX86_CAP_TRAP_SYSENTER |
-		      PLEX86_CAP_PAGE_ZERO | PLEX86_CAP_ERRORCODE |
-		      PLEX86_CAP_SYSCALL_EXACT;
-	if (e->info.caps & PLEX86_HOST_UMIP)
-		caps->flags |= PLEX86_CAP_TRAP_UMIP;
-	if (e->info.caps & PLEX86_HOST_CPUID_FAULT)
-		caps->flags |= PLEX86_CAP_TRAP_CPUID;
-	if ((e->info.caps & PLEX86_HOST_XSAVE) && xsave_as_in_bochs(e->load_mask))
-		caps->flags |= PLEX86_CAP_XCR0;
-	if (e->info.caps & PLEX86_HOST_EXEC_ONLY)
-		caps->flags |= PLEX86_CAP_EXEC_ONLY;
-	caps->max_batch = MAX_BATCH;
-	caps->max_traps = DRV_NTRAPS;
-	caps->max_gdt = DRV_NGDT;
-	caps->max_ldt = DRV_NLDT;
-	caps->gdt_taken = DRV_OWN_SLOT;
-	caps->xcr0 = e->load_mask;
-	caps->va_limit = e->info.va_limit;
 }
 
 static void drv_close(struct plex86_engine *engine)
@@ -325,8 +206,8 @@ static int start(struct plex86_engine *e, const struct plex86_engine_config *con
 	ret = drv_vec_init(e);
 	if (ret)
 		return say(why, ret, "this CPU's XSAVE layout is not one that is known");
-	fill_caps(e);
-	ret = measure(e);
+	drv_fill_caps(e);
+	ret = drv_measure(e);
 	if (ret)
 		return say(why, ret, "a first run by the module failed; the kernel log may say more");
 	return 0;
@@ -363,7 +244,7 @@ static int drv_open(const struct plex86_engine_config *config, struct plex86_eng
 	if (!e)
 		return say(why, -ENOMEM, "out of memory");
 	e->max_spaces = config->max_spaces;
-	e->int_shift = int_error_shift();
+	e->int_shift = drv_int_error_shift();
 	e->vm = -1;
 	e->vcpu = -1;
 	e->dev = open_device(&e->info, why);
