@@ -29,6 +29,10 @@
 #define ATA_READ_DMA	0xc8
 #define SECTOR		512
 
+#define PCI_COMMAND	4
+#define PCI_MEMORY_ON	2
+#define PCI_BAR0	0x10
+
 #define BM_CMD		0
 #define BM_STATUS	2
 #define BM_PRDT		4
@@ -165,6 +169,25 @@ static u16 bus_master(void)
 			return pci_read(dev, fn, 0x20) & 0xfff0;
 		}
 	return 0;
+}
+
+/* Where device and vendor are on bus 0, as pci_bar() takes it; -1: nowhere. */
+u32 pci_find(u32 id)
+{
+	for (u32 dev = 0; dev < 32; dev++)
+		if (pci_read(dev, 0, 0) == id)
+			return dev;
+	return -1u;
+}
+
+/* Gives the device's first registers another address; returns what it was. */
+u32 pci_bar(u32 dev, u32 pa)
+{
+	u32 was = pci_read(dev, 0, PCI_BAR0);
+
+	pci_write(dev, 0, PCI_COMMAND, (pci_read(dev, 0, PCI_COMMAND) & 0xffff) | PCI_MEMORY_ON);
+	pci_write(dev, 0, PCI_BAR0, pa);
+	return was & ~15u;
 }
 
 /* One sector, by the device. */

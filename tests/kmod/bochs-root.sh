@@ -61,6 +61,7 @@ megs: 64
 cpu: model=$1, count=1, ips=$2, reset_on_triple_fault=0
 romimage: file=/bios
 vgaromimage: file=/vgabios
+pci: enabled=1, chipset=i440fx, slot1=pcivga
 display_library: nogui
 floppya: 1_44=/floppy, status=inserted
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
