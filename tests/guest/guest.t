@@ -30,6 +30,17 @@ is_clean() {
 	}
 }
 
+# Of the entries to user code, how many ran natively: compared with itself, Bochs is always right.
+natively() {		# natively STATS PERCENT
+	awk -F '[:,]' -v percent="$2" '
+		/"entries"/ { all = $2 }
+		/"entries_native"/ { native = $2 }
+		END {
+			printf "%d of %d entries to user code\n", native, all
+			exit !(all > 0 && native * 100 >= all * percent)
+		}' "$1"
+}
+
 engine_missing() {	# engine_missing ENGINE: prints why, if so
 	case $1 in
 	driver)	[ -c /dev/plex86 ] || echo "there is no /dev/plex86: plex86.ko is not loaded" ;;
@@ -63,10 +74,19 @@ for bits in 32 64; do
 			if [ $strict = 0 ] && [ -e "$here/limits-$engine" ]; then
 				known=(-k "$here/limits-$engine")
 			fi
-			tap "$name: runs" run "$log" -c "$model" \
-				-x "plex86: enabled=1, engine=$engine, strict=$strict" bochs "$image"
+			stats=${log%.log}.json
+			rm -f "$stats"
+			tap "$name: runs" run "$log" -c "$model" -x "plex86: enabled=1, engine=$engine, \
+strict=$strict, handover=always, stats=$stats" bochs "$image"
 			tap "$name: says what plain Bochs says" \
 				"$here/compare-logs" ${known[@]+"${known[@]}"} "$plain" "$log"
+			if [ "$engine $strict" = "process 1" ]; then
+				tap_skip "$name: not a little of it natively" \
+					"strict=1 lets it run only code with Linux's selectors and the host's XCR0"
+				continue
+			fi
+			tap "$name: not a little of it natively" natively "$stats" 20
+			natively "$stats" 0 | tap_diag
 		done
 	done
 

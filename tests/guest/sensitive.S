@@ -157,7 +157,7 @@ sens_\name\()_end:
 
 #ifdef __x86_64__
 	PROGRAM	fsgsbase
-	rdfsbase %rax
+	rdfsbase %rsi			/* not rax: INT 0x80 may cost its upper half (docs/limits.md) */
 	wrgsbase %rbx
 	rdgsbase %rdx
 	int	$VEC_INT80

@@ -435,7 +435,7 @@ static void fsgsbase(void)
 	u.fs_base = 0x123456789abc;
 	u.bx = 0xfffff00012345678;
 	expect(run() == VEC_INT80);
-	expect(u.ax == 0x123456789abc && u.dx == 0xfffff00012345678);
+	expect(u.si == 0x123456789abc && u.dx == 0xfffff00012345678);
 	expect(u.gs_base == 0xfffff00012345678);
 	set_cr4(get_cr4() & ~(ulong)CR4_FSGSBASE);
 	LOAD(fsgsbase);
