@@ -17,6 +17,13 @@ state_\name\()_end:
 	int	$VEC_INT80
 	PROGRAM_END int80
 
+#ifdef __x86_64__
+	PROGRAM	syscall			/* far from U_CODE, so with its own prologue */
+1:	loop	1b
+	syscall
+	PROGRAM_END syscall
+#endif
+
 	PROGRAM	ud2
 	ud2
 	PROGRAM_END ud2

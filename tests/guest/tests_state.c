@@ -7,9 +7,13 @@
 #include "tk.h"
 
 #define ROUNDS	12
+#define HIGH	((ulong)0x555555554000)	/* where position-independent programs lie */
 
 #define PROGRAM(name) extern const u8 state_##name[], state_##name##_end[]
 PROGRAM(int80);
+#ifdef __x86_64__
+PROGRAM(syscall);
+#endif
 PROGRAM(ud2);
 PROGRAM(pf);
 PROGRAM(de);
@@ -74,6 +78,13 @@ static void say_differences(const struct uctx *want)
 	}
 }
 
+static void expect_kept(const struct uctx *want)
+{
+	say_differences(want);
+	expect(!memcmp(want, &u, sizeof(u)));
+	expect(!memcmp(before, after, sizeof(before)));
+}
+
 /* Loads random state, lets user code spin and trap, and compares all of it. */
 static void unchanged_by(const u8 *from, const u8 *to, u32 vec, u32 at)
 {
@@ -97,9 +108,7 @@ static void unchanged_by(const u8 *from, const u8 *to, u32 vec, u32 at)
 #ifndef __x86_64__
 		want.unused_sp = u.unused_sp;
 #endif
-		say_differences(&want);
-		expect(!memcmp(&want, &u, sizeof(u)));
-		expect(!memcmp(before, after, sizeof(before)));
+		expect_kept(&want);
 	}
 	say("  %u rounds, last: regs=%h fpu=%h\n", ROUNDS, ctx_hash(), fpu_hash());
 }
@@ -123,6 +132,35 @@ static void kept_by_divide_error(void)
 {
 	unchanged_by(state_de, state_de_end, 0, 0);
 }
+
+#ifdef __x86_64__
+/*
+ * Above 4 GiB no far jump makes SYSCALL 32-bit code's, so that an accelerator can run it
+ * natively on any host; what it changes is rcx and r11, and nothing else.
+ */
+static void kept_by_syscall(void)
+{
+	struct uctx want;
+
+	map_new(cur, HIGH, 1, P_URO);
+	user_write(HIGH, state_syscall, state_syscall_end - state_syscall);
+	for (u32 i = 1; i <= ROUNDS; i++) {
+		fpu_pattern(i);
+		fpu_save(before);
+		random_registers();
+		u.ip = HIGH;
+		u.flags = 2 | FL_IF | (rnd() & (0xcd5 | FL_ID));
+		want = u;
+		expect(run() == VEC_SYSCALL);
+		fpu_save(after);
+		want.vec = VEC_SYSCALL;
+		want.ip = want.cx = HIGH + (state_syscall_end - state_syscall);
+		want.r11 = want.flags;
+		expect_kept(&want);
+	}
+	say("  %u rounds, last: regs=%h fpu=%h\n", ROUNDS, ctx_hash(), fpu_hash());
+}
+#endif
 
 static void kept_over_ticks(void)
 {
@@ -328,6 +366,9 @@ void tests_state(void)
 		{ "kept_by_ud2", ENV_ALL, kept_by_ud2 },
 		{ "kept_by_page_fault", ENV_ALL, kept_by_page_fault },
 		{ "kept_by_divide_error", ENV_ALL, kept_by_divide_error },
+#ifdef __x86_64__
+		{ "kept_by_syscall", ENV_L4, kept_by_syscall },
+#endif
 		{ "kept_over_ticks", ENV_ALL, kept_over_ticks },
 		{ "flags_through_stack", ENV_ALL, flags_through_stack },
 		{ "vector_mix", ENV_ALL, vector_mix },
