@@ -46,16 +46,24 @@
 #define U_RSVD		0x2000f000	/* present, with a reserved bit set */
 #define U_TEST		0x30000000	/* free for the test at hand */
 
-/* Selectors; the order is what SYSCALL, SYSRET, SYSENTER and SYSEXIT want. */
-#define SEL_KCODE	0x08
-#define SEL_KDATA	0x10
-#define SEL_UCODE32	0x1b
-#define SEL_UDATA	0x23
-#define SEL_UCODE64	0x2b
-#define SEL_UDATA2	0x33		/* SYSEXIT to 64-bit code takes this one */
-#define SEL_TSS		0x38		/* 16 bytes in long mode */
-#define SEL_LDT		0x48		/* the same */
-#define SEL_TEST	0x58		/* first of the slots that tests fill */
+/*
+ * Selectors; the order is what SYSCALL, SYSRET, SYSENTER and SYSEXIT want.  In long mode
+ * the user's are those of Linux: an engine that can have no others runs them under strict=1.
+ */
+#ifdef __x86_64__
+#define SEL_FIRST	0x10
+#else
+#define SEL_FIRST	0x08
+#endif
+#define SEL_KCODE	SEL_FIRST
+#define SEL_KDATA	(SEL_FIRST + 0x08)
+#define SEL_UCODE32	(SEL_FIRST + 0x13)
+#define SEL_UDATA	(SEL_FIRST + 0x1b)
+#define SEL_UCODE64	(SEL_FIRST + 0x23)
+#define SEL_UDATA2	(SEL_FIRST + 0x2b)		/* SYSEXIT to 64-bit code takes this one */
+#define SEL_TSS		(SEL_FIRST + 0x30)		/* 16 bytes in long mode */
+#define SEL_LDT		(SEL_FIRST + 0x40)		/* the same */
+#define SEL_TEST	(SEL_FIRST + 0x50)		/* first of the slots that tests fill */
 #define GDT_SLOTS	64
 #ifdef __x86_64__
 #define SEL_UCODE	SEL_UCODE64
@@ -64,15 +72,15 @@
 #endif
 
 /* Slots that the trap tests count on (desc.c fills them). */
-#define SEL_NP_DATA	0x5b		/* user data, not present */
-#define SEL_NP_CODE	0x63		/* user code, not present */
-#define SEL_DATA0	0x68		/* data with DPL 0 */
-#define SEL_XONLY	0x73		/* user code, execute only */
-#define SEL_RODATA	0x7b		/* user data, read-only */
-#define SEL_CONF	0x83		/* conforming code with DPL 0 */
-#define SEL_GATE	0x8b		/* call gate to ring 0; 16 bytes in long mode */
-#define SEL_NPGATE	0x9b		/* the same, not present */
-#define SEL_FREE	0xa8		/* first slot that no table above names */
+#define SEL_NP_DATA	(SEL_FIRST + 0x53)		/* user data, not present */
+#define SEL_NP_CODE	(SEL_FIRST + 0x5b)		/* user code, not present */
+#define SEL_DATA0	(SEL_FIRST + 0x60)		/* data with DPL 0 */
+#define SEL_XONLY	(SEL_FIRST + 0x6b)		/* user code, execute only */
+#define SEL_RODATA	(SEL_FIRST + 0x73)		/* user data, read-only */
+#define SEL_CONF	(SEL_FIRST + 0x7b)		/* conforming code with DPL 0 */
+#define SEL_GATE	(SEL_FIRST + 0x83)		/* call gate to ring 0; 16 bytes in long mode */
+#define SEL_NPGATE	(SEL_FIRST + 0x93)		/* the same, not present */
+#define SEL_FREE	(SEL_FIRST + 0xa0)		/* first slot that no table above names */
 
 /* Vectors. */
 #define VEC_IRQ		0x20		/* PIC, 16 vectors */

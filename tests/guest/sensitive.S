@@ -65,7 +65,7 @@ sens_\name\()_end:
 	sldt	%eax
 	str	%edx
 	smsw	%esi
-	int	$VEC_INT80
+	ud2				/* strict=1 may refuse a page with INT 0x80 for that alone */
 	PROGRAM_END tables
 
 	PROGRAM	lar			/* selector dx: result to ax (old: bx), ZF to si */

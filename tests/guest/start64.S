@@ -72,7 +72,7 @@ high:
 
 	.balign	8
 boot_gdt:
-	.quad	0
+	.quad	0, 0
 	.quad	0x00af9b000000ffff	/* SEL_KCODE */
 boot_gdtr:
 	.word	boot_gdtr - boot_gdt - 1

@@ -256,7 +256,7 @@ static void tables(void)
 
 	LOAD(tables);
 	u.bx = U_DATA;
-	expect(run() == VEC_INT80);
+	expect(run() == 6);
 	__asm__ volatile("sgdt %0; sidt %1" : "=m"(g), "=m"(i));
 	__asm__ volatile("sldt %0; str %1; smsw %2" : "=m"(ldt), "=m"(tr), "=m"(msw));
 	user_read(U_DATA, &ug, sizeof(ug));
@@ -292,7 +292,7 @@ static void umip(void)
 	set_cr4(get_cr4() & ~(ulong)CR4_UMIP);
 	LOAD(tables);
 	u.bx = U_DATA;
-	expect(run() == VEC_INT80);
+	expect(run() == 6);
 }
 
 /* LAR, LSL, VERR and VERW of every selector: LDT bit off and on, RPL 0 and 3. */

@@ -9,16 +9,16 @@
 1:	mov	%eax, %\seg
 	END
 	.endm
-	LOADSEG	np_ds, SEL_NP_DATA, ds, 11, 0x58
-	LOADSEG	np_es, SEL_NP_DATA, es, 11, 0x58
-	LOADSEG	np_gs, SEL_NP_DATA, gs, 11, 0x58
-	LOADSEG	np_ss, SEL_NP_DATA, ss, 12, 0x58
-	LOADSEG	dpl0_ds, SEL_DATA0 | 3, ds, 13, 0x68
-	LOADSEG	rpl_ss, SEL_UDATA & ~3, ss, 13, 0x20
-	LOADSEG	xonly_ds, SEL_XONLY, ds, 13, 0x70
-	LOADSEG	readonly_ss, SEL_RODATA, ss, 13, 0x78
-	LOADSEG	code_ss, SEL_UCODE32, ss, 13, 0x18
-	LOADSEG	tss_ds, SEL_TSS, ds, 13, 0x38
+	LOADSEG	np_ds, SEL_NP_DATA, ds, 11, SEL_NP_DATA & ~3
+	LOADSEG	np_es, SEL_NP_DATA, es, 11, SEL_NP_DATA & ~3
+	LOADSEG	np_gs, SEL_NP_DATA, gs, 11, SEL_NP_DATA & ~3
+	LOADSEG	np_ss, SEL_NP_DATA, ss, 12, SEL_NP_DATA & ~3
+	LOADSEG	dpl0_ds, SEL_DATA0 | 3, ds, 13, SEL_DATA0
+	LOADSEG	rpl_ss, SEL_UDATA & ~3, ss, 13, SEL_UDATA & ~3
+	LOADSEG	xonly_ds, SEL_XONLY, ds, 13, SEL_XONLY & ~3
+	LOADSEG	readonly_ss, SEL_RODATA, ss, 13, SEL_RODATA & ~3
+	LOADSEG	code_ss, SEL_UCODE32, ss, 13, SEL_UCODE32 & ~3
+	LOADSEG	tss_ds, SEL_TSS, ds, 13, SEL_TSS
 	LOADSEG	beyond_gdt, 0xfffb, fs, 13, 0xfff8
 	LOADSEG	no_ldt, 0x0f, es, 13, 0x0c
 	LOADSEG	null_ss, 0, ss, 13, 0
@@ -38,7 +38,7 @@
 	mov	%eax, %es
 	ENDDONE
 
-	TRAP	lret_np_code, 11, 0x60
+	TRAP	lret_np_code, 11, SEL_NP_CODE & ~3
 	push	$SEL_NP_CODE
 	push	$U_BLOB
 #ifdef __x86_64__
