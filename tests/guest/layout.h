@@ -52,8 +52,12 @@
  */
 #ifdef __x86_64__
 #define SEL_FIRST	0x10
+#define SEL_XONLY	0x83		/* user code, execute only */
+#define SEL_RODATA	0x7b		/* user data, read-only: as on Linux, where it can be loaded */
 #else
 #define SEL_FIRST	0x08
+#define SEL_XONLY	0x73
+#define SEL_RODATA	0x7b
 #endif
 #define SEL_KCODE	SEL_FIRST
 #define SEL_KDATA	(SEL_FIRST + 0x08)
@@ -75,8 +79,7 @@
 #define SEL_NP_DATA	(SEL_FIRST + 0x53)		/* user data, not present */
 #define SEL_NP_CODE	(SEL_FIRST + 0x5b)		/* user code, not present */
 #define SEL_DATA0	(SEL_FIRST + 0x60)		/* data with DPL 0 */
-#define SEL_XONLY	(SEL_FIRST + 0x6b)		/* user code, execute only */
-#define SEL_RODATA	(SEL_FIRST + 0x73)		/* user data, read-only */
+/* Two more are SEL_XONLY and SEL_RODATA, above. */
 #define SEL_CONF	(SEL_FIRST + 0x7b)		/* conforming code with DPL 0 */
 #define SEL_GATE	(SEL_FIRST + 0x83)		/* call gate to ring 0; 16 bytes in long mode */
 #define SEL_NPGATE	(SEL_FIRST + 0x93)		/* the same, not present */
