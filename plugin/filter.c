@@ -4,6 +4,7 @@
 #include <plex86/engine.h>
 
 #include "filter.h"
+#include "insn.h"
 
 /* Group 15, 0F AE: memory forms XSAVE /4, XRSTOR /5, XSAVEOPT /6; register forms xxBASE. */
 static uint16_t group15(uint8_t modrm)
@@ -103,16 +104,6 @@ uint16_t plex86_filter_scan(const uint8_t *code, size_t len)
 	return found;
 }
 
-static bool is_prefix(uint8_t b, bool long64)
-{
-	switch (b) {
-	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
-	case 0xf0: case 0xf2: case 0xf3:
-		return true;
-	}
-	return long64 && (b & 0xf0) == 0x40;	/* REX */
-}
-
 int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16_t *at, int max)
 {
 	const int size = (int)PLEX86_PAGE_SIZE;
@@ -129,7 +120,7 @@ int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16
 			at[n++] = begin;
 			if (!begin)
 				return -1;
-			if (!is_prefix(code[begin - 1], long64))
+			if (!plex86_is_prefix(code[begin - 1], long64))
 				break;
 		}
 	}

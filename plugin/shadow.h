@@ -249,6 +249,9 @@ enum plex86_code {
 
 enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la);
 
+/* Bytes of the page at @la as guest code sees them, if it is mapped executable; or NULL. */
+const uint8_t *plex86_code_at(struct plex86_shadow *s, plex86_gva_t la);
+
 /*
  * Native code wants to read entry @index of leaf @n, a copy that can't be.  Bochs
  * does it; where that happens too often the page is left to it altogether.

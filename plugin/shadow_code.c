@@ -46,8 +46,7 @@ static uint16_t findings(struct plex86_world *w, struct plex86_frame *f, plex86_
 	return f->findings & filter;
 }
 
-/* Code bytes of the page at @la if that page is mapped executable in @s. */
-static const uint8_t *code_at(struct plex86_shadow *s, plex86_gva_t la)
+const uint8_t *plex86_code_at(struct plex86_shadow *s, plex86_gva_t la)
 {
 	struct plex86_node *n = plex86_tree_leaf(s, la, false);
 	unsigned int i = n ? plex86_leaf_index(n, la) : 0;
@@ -64,8 +63,8 @@ static bool clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
 {
 	struct plex86_world *w = s->world;
 	const uint8_t *code = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
-	const uint8_t *before = la ? code_at(s, (plex86_gva_t){ la - PLEX86_PAGE_SIZE }) : NULL;
-	const uint8_t *after = code_at(s, (plex86_gva_t){ la + PLEX86_PAGE_SIZE });
+	const uint8_t *before = la ? plex86_code_at(s, (plex86_gva_t){ la - PLEX86_PAGE_SIZE }) : NULL;
+	const uint8_t *after = plex86_code_at(s, (plex86_gva_t){ la + PLEX86_PAGE_SIZE });
 	const uint16_t mask = of_bytes(forbidden(s, la));
 
 	return !(before && (plex86_filter_straddle(before, code) & mask)) &&

@@ -79,10 +79,23 @@ bool plex86_entry_usable(const struct plex86_paging *p, unsigned int level, uint
 plex86_gpa_t plex86_entry_frame(const struct plex86_paging *p, unsigned int level, uint64_t e,
 				plex86_gva_t la);
 
+/*
+ * How wide the code is that @cpu is in: 64, 32 or 16.  Not by its mode, which is that of
+ * its entry: a far jump may have come since.
+ */
+static inline unsigned int plex86_code_bits(const struct plex86_cpu *cpu)
+{
+	const uint32_t attr = cpu->seg[PLEX86_CS].attr;
+
+	if (cpu->mode != PLEX86_MODE_32 && (attr & PLEX86_SEG_L))
+		return 64;
+	return attr & PLEX86_SEG_DB ? 32 : 16;
+}
+
 /* Linear address of the instruction that @cpu is at. */
 static inline plex86_gva_t plex86_code_address(const struct plex86_cpu *cpu)
 {
-	if (cpu->mode == PLEX86_MODE_64)
+	if (plex86_code_bits(cpu) == 64)
 		return (plex86_gva_t){ cpu->rip };
 	return (plex86_gva_t){ (cpu->seg[PLEX86_CS].base + cpu->rip) & UINT32_MAX };
 }

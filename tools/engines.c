@@ -30,6 +30,7 @@ static const struct {
 	{ PLEX86_CAP_XCR0, "the guest's XCR0" },
 	{ PLEX86_CAP_PAGE_ZERO, "pages below 64 KiB" },
 	{ PLEX86_CAP_ERRORCODE, "error codes with traps" },
+	{ PLEX86_CAP_PREFIXES, "INT n traps with RIP on its prefixes" },
 	{ PLEX86_CAP_SYSCALL_EXACT, "64-bit SYSCALL traps with exact state" },
 };
 

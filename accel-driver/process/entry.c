@@ -106,6 +106,8 @@ const char *entry_refuse(const struct plex86_engine *e, const struct plex86_cpu 
 		why = refuse_control(cpu);
 	if (why)
 		return why;
+	if (!(cpu->seg[PLEX86_CS].attr & PLEX86_SEG_L) == (cpu->mode == PLEX86_MODE_64))
+		return "mode and CS.L contradict each other";
 	switch (cpu->mode) {
 	case PLEX86_MODE_64:
 		return refuse64(cpu);

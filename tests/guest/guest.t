@@ -81,9 +81,10 @@ for bits in 32 64; do
 		for strict in 0 1; do
 			name="$bits-bit, engine=$engine, strict=$strict"
 			log=$logs/$engine$bits-strict$strict.log
-			known=() limits=$here/limits-$engine
-			[ $strict = 0 ] || limits+=-strict
-			[ ! -e "$limits" ] || known=(-k "$limits")
+			known=()
+			if [ $strict = 0 ] && [ -e "$here/limits-$engine" ]; then
+				known=(-k "$here/limits-$engine")
+			fi
 			cpu=$model as=$plain least=20
 			if [ "$engine $strict" = "process 1" ]; then
 				least=10

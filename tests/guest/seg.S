@@ -126,6 +126,34 @@ seg_\name\()_end:
 	PROGRAM_END to_64_and_back
 
 	.code64
+	PROGRAM	widths			/* rounds (edi): a page of 32-bit code (si), one of 64-bit code */
+1:	loop	1b
+2:	lea	2b(%rip), %r9
+	push	$SEL_UCODE32
+	push	%rsi
+	lretq
+	PROGRAM_END widths
+
+	.code32
+	PROGRAM	widths32
+	inc	%eax			/* a REX prefix in 64-bit code */
+	inc	%eax
+	add	$0x1000, %esi
+	push	$SEL_UCODE64
+	push	%esi
+	lret
+	PROGRAM_END widths32
+
+	.code64
+	PROGRAM	widths64
+	inc	%r8d			/* begins with what is an instruction in 32-bit code */
+	add	$0x1000, %esi
+	dec	%edi
+	jz	1f
+	jmp	*%r9
+1:	int	$VEC_INT80
+	PROGRAM_END widths64
+
 	PROGRAM	load_segs64		/* in 64-bit code ds has no base, fs has */
 1:	loop	1b
 	mov	(%rsi), %eax

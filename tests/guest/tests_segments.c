@@ -21,6 +21,9 @@ PROGRAM(run_off);
 PROGRAM(spin_int80);
 PROGRAM(code16);
 PROGRAM(to_64_and_back);
+PROGRAM(widths);
+PROGRAM(widths32);
+PROGRAM(widths64);
 PROGRAM(load_segs64);
 PROGRAM(far_call64);
 PROGRAM(load_pointers);
@@ -365,6 +368,25 @@ static void to_64_and_back(void)
 	say("  r9=%X r10=%X\n", (u64)u.r9, (u64)u.r10);
 }
 
+/* Far jumps to pages of code that come while the space lives, so that they are met there. */
+static void widths_and_faults(void)
+{
+	for (u32 rounds = 1; rounds <= 5; rounds++) {
+		const ulong at = VA + 2 * (rounds - 1) * PAGE;
+
+		map_new(cur, at, 2, P_URO | P_A);
+		user_write(at, seg_widths32, seg_widths32_end - seg_widths32);
+		user_write(at + PAGE, seg_widths64, seg_widths64_end - seg_widths64);
+		flat();
+		u.ax = u.r8 = 0;
+		u.si = VA;
+		u.di = rounds;
+		expect(go(seg_widths, seg_widths_end, SEL_UCODE64, U_CODE) == VEC_INT80);
+		expect((u32)u.ax == 2 * rounds && u.r8 == rounds);
+		expect((u32)u.si == VA + 2 * rounds * PAGE);
+	}
+}
+
 static void bases_in_64bit_code(void)
 {
 	fill_data();
@@ -418,6 +440,7 @@ void tests_segments(void)
 		{ "bad_frames", ENV_ALL, bad_frames },
 #ifdef __x86_64__
 		{ "to_64_and_back", ENV_L4, to_64_and_back },
+		{ "widths_and_faults", ENV_L4, widths_and_faults },
 		{ "bases_in_64bit_code", ENV_L4, bases_in_64bit_code },
 #else
 		{ "load_pointers", ENV_32, load_pointers },

@@ -39,13 +39,22 @@ static void set_up(void)
 	iopb_allow(PORT_LOG, tc->flags & F_IOPB);
 }
 
+static void gates(bool closed)
+{
+	idt_dpl(3, closed ? 0 : 3);
+	idt_dpl(4, closed ? 0 : 3);
+	idt_dpl(VEC_INT80, closed ? 0 : 3);
+}
+
 static void run_case(void)
 {
 	ulong at = tc->flags & F_ABS ? tc->at : U_BLOB + tc->at;
 	ulong err = tc->err | (tc->flags & F_FETCH && mode->nx ? 0x10 : 0);
 
 	set_up();
+	gates(tc->flags & F_CLOSED);
 	run();
+	gates(false);
 	say("  vec=%x err=%x ip=%X", (u32)u.vec, (u32)u.err, (u64)u.ip);
 	if (u.vec == 14)
 		say(" cr2=%X", (u64)trap_cr2);

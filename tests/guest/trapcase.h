@@ -18,6 +18,7 @@
 #define F_NO_NX		0x100	/* only in the others */
 #define F_AVX		0x200	/* only with AVX */
 #define F_PCE		0x400	/* CR4.PCE on */
+#define F_CLOSED	0x800	/* the gates 3, 4 and 0x80 are not for user code */
 
 #ifdef __ASSEMBLER__
 #include "regs.h"

@@ -121,6 +121,35 @@
 	DONE	int_80
 	ENDDONE
 
+/* Refused by the gate they are faults, of the instruction with its prefixes. */
+	TRAP	int3_closed, 13, 0x1a, F_CLOSED
+1:	int3
+	END
+
+	TRAP	int3_closed_prefix, 13, 0x1a, F_CLOSED
+	nop
+1:	.byte	0x66, 0xcc
+	END
+
+	TRAP	int_3_closed_prefixes, 13, 0x1a, F_CLOSED
+1:	.byte	0x3e, 0x65, 0xcd, 3
+	END
+
+	TRAP	int_4_closed_prefix, 13, 0x22, F_CLOSED
+	xor	%ebx, %ebx
+1:	.byte	0xf3, 0xcd, 4
+	END
+
+	TRAP	int_80_closed, 13, 0x402, F_CLOSED
+	mov	$0x66662e2e, %eax		/* its last byte looks like a prefix */
+1:	int	$0x80
+	END
+
+	TRAP	int_80_closed_prefix, 13, 0x402, F_CLOSED
+	mov	$0x2e2e, %ax
+1:	.byte	0x3e, 0x66, 0xcd, 0x80
+	END
+
 #ifndef __x86_64__
 	TRAP	into, 4
 	mov	$0x7f, %al
@@ -132,6 +161,13 @@
 	DONE	into_not
 	into
 	ENDDONE
+
+	TRAP	into_closed_prefix, 13, 0x22, F_CLOSED
+	mov	$0x7f, %al
+	inc	%al
+1:	.byte	0x3e
+	into
+	END
 
 	TRAP	bound, 5
 	push	$10

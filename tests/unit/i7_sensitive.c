@@ -260,7 +260,8 @@ static int jumps(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget
 {
 	(void)s;
 	(void)budget_ns;
-	cpu->mode = PLEX86_MODE_COMPAT;
+	cpu->seg[PLEX86_CS].sel = 0x23;
+	cpu->seg[PLEX86_CS].attr ^= PLEX86_SEG_L | PLEX86_SEG_DB;
 	cpu->rip = CODE + PAGE;
 	x->reason = PLEX86_EXIT_PAGE;
 	x->addr = CODE + PAGE;

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <Zydis/Zydis.h>
+
+#include <plex86/addr.h>
+
+#include "insn.h"
+
+/* How far before the opcode decoding begins, to be in step with the instructions there. */
+#define RUN_UP	64
+
+bool plex86_is_prefix(uint8_t b, bool long64)
+{
+	switch (b) {
+	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
+	case 0xf0: case 0xf2: case 0xf3:
+		return true;
+	}
+	return long64 && (b & 0xf0) == 0x40;	/* REX */
+}
+
+static bool is_interrupt(uint8_t opcode, unsigned int bits)
+{
+	return opcode == 0xcc || opcode == 0xcd || opcode == 0xf1 ||
+	       (opcode == 0xce && bits != 64);
+}
+
+static bool decoder_init(ZydisDecoder *d, unsigned int bits)
+{
+	ZydisMachineMode mode = bits == 64 ? ZYDIS_MACHINE_MODE_LONG_64 :
+				bits == 32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 :
+					     ZYDIS_MACHINE_MODE_LONG_COMPAT_16;
+	ZydisStackWidth width = bits == 64 ? ZYDIS_STACK_WIDTH_64 :
+				bits == 32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16;
+
+	return ZYAN_SUCCESS(ZydisDecoderInit(d, mode, width));
+}
+
+size_t plex86_interrupt_begin(const uint8_t *code, size_t at, unsigned int bits)
+{
+	ZydisDecodedInstruction i;
+	ZydisDecoder d;
+	size_t from = at > RUN_UP ? at - RUN_UP : 0;
+
+	/* With LOCK it is #UD, and has not come here. */
+	if (!at || !is_interrupt(code[at], bits) || !plex86_is_prefix(code[at - 1], bits == 64) ||
+	    code[at - 1] == 0xf0 || !decoder_init(&d, bits))
+		return at;
+	while (from < at) {
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&d, NULL, code + from,
+								PLEX86_PAGE_SIZE - from, &i)))
+			from++;
+		else if (from + i.length > at)
+			return from + i.raw.prefix_count == at ? from : at;
+		else
+			from += i.length;
+	}
+	return at;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where an instruction begins, known by its opcode only.  INT n, INT3, INTO and ICEBP
+ * trap: an engine that runs under a host's kernel learns where they end, and puts RIP back
+ * on the opcode.  Prefixes mean nothing to them, but if the guest's gate refuses, the
+ * fault is that of the whole instruction.
+ */
+#ifndef PLEX86_INSN_H
+#define PLEX86_INSN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Can @b be a prefix, in 64-bit code (@long64) or other code? */
+bool plex86_is_prefix(uint8_t b, bool long64);
+
+/*
+ * Offset in the page @code of the first prefix of the software interrupt whose opcode is
+ * at the offset @at, or @at: if it has none, if it is none, if that can't be told.
+ * @bits: 64, 32 or 16.  The bytes before decide, decoded: they may not be instructions at
+ * all, and then the answer can be wrong.  For a CPU, that is: where it does not fault,
+ * the interrupt is the same from either place.
+ */
+size_t plex86_interrupt_begin(const uint8_t *code, size_t at, unsigned int bits);
+
+#endif /* PLEX86_INSN_H */
