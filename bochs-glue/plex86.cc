@@ -149,6 +149,8 @@ void bx_plex86_c::init(void)
   config.eager = ((bx_param_enum_c *) option("handover"))->get() == HANDOVER_ALWAYS;
   config.huge1g = BX_CPU(0)->is_cpu_extension_supported(BX_ISA_1G_PAGES);
   config.phys_bits = BX_PHY_ADDRESS_WIDTH;
+  config.tzcnt = BX_CPU(0)->is_cpu_extension_supported(BX_ISA_BMI1);
+  config.lzcnt = BX_CPU(0)->is_cpu_extension_supported(BX_ISA_LZCNT);
   config.stats_file = ((bx_param_string_c *) option("stats"))->getptr();
   config.case_file = ((bx_param_string_c *) option("verify_case"))->getptr();
   config.verify = verifies();

@@ -49,6 +49,7 @@ struct plex86_core_config {
 	bool eager;		/* natively at every opportunity, whatever it costs: for tests */
 	bool huge1g;		/* the CPU model has 1 GiB pages */
 	unsigned int phys_bits;	/* and this many physical address bits */
+	bool tzcnt, lzcnt;	/* and these instructions */
 	const char *stats_file;	/* JSON, written at close; NULL or "": none */
 	const char *case_file;	/* where verify mode writes a difference */
 	bool verify;		/* verify mode */

@@ -6,6 +6,7 @@
 #include "descriptors.h"
 #include "shadow.h"
 
+#define D_LIMIT		UINT64_C(0x000f00000000ffff)
 #define D_ACCESSED	(UINT64_C(1) << 40)
 #define D_CONFORMING	(UINT64_C(1) << 42)
 #define D_CODE		(UINT64_C(1) << 43)
@@ -16,6 +17,41 @@
 
 /* System types that LAR refuses in all modes: 0, 8, 10, 13 are reserved. */
 #define TYPES_RESERVED	0x2501u
+
+/* One of the guest's, which is aligned; 0 where there is none. */
+static uint64_t read_slot(const struct plex86_world *w, const struct plex86_table *t, uint16_t sel)
+{
+	plex86_gva_t la = { t->base + (sel & ~7u) };
+	plex86_gpa_t gpa;
+	uint64_t d;
+	void *p;
+
+	if ((sel | 7u) >= t->bytes || (la.la & 7) || !w->host->translate(la, &gpa))
+		return 0;
+	gpa.pa = (gpa.pa & PLEX86_PAGE_MASK) | (la.la & ~PLEX86_PAGE_MASK);
+	p = plex86_ram_host(w->ram, gpa, sizeof(d));
+	if (!p)
+		return 0;
+	memcpy(&d, p, sizeof(d));
+	return d;
+}
+
+bool plex86_descriptors_linux(const struct plex86_world *w, const struct plex86_tables *now)
+{
+	/* arch/x86/kernel/cpu/common.c: gdt_page, setup_getcpu(). */
+	static const struct { uint16_t sel; uint64_t descriptor, ignored; } slots[] = {
+		{ 0x23, 0x00cffb000000ffff, 0 },
+		{ 0x2b, 0x00cff3000000ffff, 0 },
+		{ 0x33, 0x00affb000000ffff, 0 },
+		{ 0x7b, 0x0040f50000000000, D_LIMIT },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(slots) / sizeof(slots[0]); i++)
+		if ((read_slot(w, &now->gdt, slots[i].sel) & ~slots[i].ignored) != slots[i].descriptor)
+			return false;
+	return true;
+}
 
 bool plex86_descriptor_visible(uint64_t d)
 {

@@ -63,6 +63,13 @@ void plex86_descriptors_sync(struct plex86_world *w, const struct plex86_tables 
 bool plex86_descriptors_hidden(const struct plex86_world *w);
 
 /*
+ * Has the guest, whose tables are at @now, 64-bit Linux's GDT where user code can load from
+ * it?  Then it loads from a Linux host's GDT what it would load from its own.  Bounds of the
+ * slot that RDPID's kind reads are not compared: in 64-bit code they mean nothing.
+ */
+bool plex86_descriptors_linux(const struct plex86_world *w, const struct plex86_tables *now);
+
+/*
  * Can user code see @d, in a slot that is not null: do LAR, LSL, VERR or VERW
  * succeed, or a load?  And can an engine show it as it is?
  */

@@ -61,6 +61,7 @@ static uint16_t after_0f(const uint8_t *p, size_t left)
 	case 0x31:		return PLEX86_FOUND_TSC;
 	case 0x05:		return PLEX86_FOUND_SYSCALL;
 	case 0x34:		return PLEX86_FOUND_SYSENTER;
+	case 0xbc: case 0xbd:	return PLEX86_FOUND_BITSCAN;
 	case 0x02: case 0x03:	return PLEX86_FOUND_SELECTOR;
 	case 0x00:		return left > 1 ? group6(p[1]) : 0;
 	case 0x01:		return left > 1 ? group7(p[1]) : 0;
@@ -78,7 +79,8 @@ static uint16_t after_rex2(const uint8_t *p, size_t left)
 	/* Groups as a whole: it is rare. */
 	if (p[1] == 0x00 || p[1] == 0x01 || p[1] == 0xae || p[1] == 0xc7)
 		return PLEX86_FOUND_REX2;
-	return after_0f(p + 1, 1) ? PLEX86_FOUND_REX2 : 0;
+	/* A host with APX has TZCNT and LZCNT. */
+	return after_0f(p + 1, 1) & ~PLEX86_FOUND_BITSCAN ? PLEX86_FOUND_REX2 : 0;
 }
 
 uint16_t plex86_filter_at(const uint8_t *p, size_t left)
@@ -149,7 +151,8 @@ uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 		mask |= PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID;
 	if (!(caps & PLEX86_CAP_XCR0))
 		mask |= PLEX86_FOUND_XCR0;
-	if (!fsgsbase)
+	/* It would take bases that are #GP in Bochs, and that the guest's kernel can't load. */
+	if (!fsgsbase || (caps & PLEX86_CAP_LA57))
 		mask |= PLEX86_FOUND_FSGSBASE;
 	if (caps & PLEX86_CAP_REX2)
 		mask |= PLEX86_FOUND_REX2;
@@ -172,6 +175,15 @@ uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 			mask |= PLEX86_FOUND_INT80;
 	}
 	return mask;
+}
+
+uint16_t plex86_filter_bitscan(uint32_t caps, bool tzcnt, bool lzcnt, bool strict)
+{
+	bool host_tzcnt = caps & PLEX86_CAP_TZCNT, host_lzcnt = caps & PLEX86_CAP_LZCNT;
+
+	if ((tzcnt && !host_tzcnt) || (lzcnt && !host_lzcnt))
+		return PLEX86_FOUND_BITSCAN;
+	return strict && (tzcnt != host_tzcnt || lzcnt != host_lzcnt) ? PLEX86_FOUND_BITSCAN : 0;
 }
 
 uint16_t plex86_filter_low(uint32_t caps, bool strict)

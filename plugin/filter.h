@@ -31,6 +31,7 @@
 #define PLEX86_FOUND_SELREAD	0x0800u	/* 32-bit code: MOV r/m, FS|GS, PUSH FS|GS */
 #define PLEX86_FOUND_SYSCALL	0x1000u	/* 0F 05 */
 #define PLEX86_FOUND_REX2	0x2000u	/* any of these as D5 xx opcode: APX can spell them so */
+#define PLEX86_FOUND_BITSCAN	0x8000u	/* 0F BC|BD: BSF, BSR and, behind F3, TZCNT, LZCNT */
 #define PLEX86_FOUND_SYSCALL_INSN 0x4000u /* 0F 05, and it seems to be an instruction of its own */
 
 /* Bytes that the longest sequence needs; also how much of the next page matters. */
@@ -73,6 +74,13 @@ int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16
  * SYSENTER in none of a 64-bit host's.  64-bit code can become 32-bit code by a far jump.
  */
 uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict);
+
+/*
+ * The same for LZCNT and TZCNT, as the CPU model has them.  Without them a CPU executes BSR
+ * and BSF (SDM vol. 2, LZCNT, TZCNT).  A host that has more than the model differs only where
+ * programs use them without asking CPUID, as GCC's code does, whose result is the same.
+ */
+uint16_t plex86_filter_bitscan(uint32_t caps, bool tzcnt, bool lzcnt, bool strict);
 
 /* What 64-bit code may not hold as well where 32-bit code can get at it: below 4 GiB. */
 uint16_t plex86_filter_low(uint32_t caps, bool strict);

@@ -101,6 +101,7 @@ static void set_filter(struct plex86_run *run, bool long_mode)
 
 	plex86_descriptors_sync(w, &run->slice->tables, long_mode);
 	filter = plex86_filter_mask(caps, run->cpu->mode, run->cpu->cr4 & CR4_FSGSBASE, w->strict);
+	filter |= plex86_filter_bitscan(caps, core->config.tzcnt, core->config.lzcnt, w->strict);
 	if (plex86_descriptors_hidden(w))
 		filter |= PLEX86_FOUND_SELECTOR;
 	if (plex86_beyond(run->cpu, core->caps))
@@ -161,6 +162,9 @@ static enum plex86_verdict enter(struct plex86_run *run)
 	r = plex86_entry_check(cpu, slice->env, core->caps, core->config.strict);
 	if (r)
 		return plex86_refuse(run, r, NULL);
+	if (core->config.strict && !(core->caps->flags & PLEX86_CAP_SELECTORS) &&
+	    !plex86_descriptors_linux(&core->world, &slice->tables))
+		return plex86_refuse(run, PLEX86_REFUSE_SELECTORS, "the GDT is not 64-bit Linux's");
 	if (!plex86_beyond_idle(plex86_beyond(cpu, core->caps), run->vec, core->caps))
 		return plex86_refuse(run, PLEX86_REFUSE_XCR0,
 				     "the upper halves of ZMM registers are in use");

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include <accel-driver/common/host.h>
+
 #include "driver.h"
 
 #define MAX_BATCH	256
@@ -53,6 +55,7 @@ void drv_fill_caps(struct plex86_engine *e)
 		      PLEX86_CAP_DESCRIPTORS | PLEX86_CAP_TRAP_TSC | PLEX86_CAP_TRAP_SYSENTER |
 		      PLEX86_CAP_PAGE_ZERO | PLEX86_CAP_ERRORCODE |
 		      PLEX86_CAP_SYSCALL_EXACT | PLEX86_CAP_PREFIXES;
+	caps->flags |= plex86_host_caps();
 	if (e->info.caps & PLEX86_HOST_UMIP)
 		caps->flags |= PLEX86_CAP_TRAP_UMIP;
 	if (e->info.caps & PLEX86_HOST_CPUID_FAULT)

@@ -15,6 +15,10 @@
 
 #include "process.h"
 
+/* asm/prctl.h, from Linux 6.6 on. */
+#define ARCH_SHSTK_STATUS	0x5005
+#define ARCH_SHSTK_SHSTK	1ul
+
 #define MEASURE_TRIES 4
 
 void process_why(char why[PLEX86_WHY_LEN], const char *fmt, ...)
@@ -43,6 +47,18 @@ static int check_config(const struct plex86_engine_config *c, char why[PLEX86_WH
 		return -EINVAL;
 	}
 	return 0;
+}
+
+/*
+ * Containers would inherit it: their RET would look at a stack that no guest has, and RDSSP,
+ * which does nothing in Bochs, at the host's.
+ */
+static bool has_shadow_stack(void)
+{
+	unsigned long features = 0;
+
+	return !syscall(SYS_arch_prctl, ARCH_SHSTK_STATUS, &features) &&
+	       (features & ARCH_SHSTK_SHSTK);
 }
 
 static int stub_open(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
@@ -95,6 +111,11 @@ static int process_open(const struct plex86_engine_config *config,
 	err = check_config(config, why);
 	if (err)
 		return err;
+	if (has_shadow_stack()) {
+		process_why(why, "this Bochs has a user shadow stack: run it without one "
+			    "(GLIBC_TUNABLES)");
+		return -ENOTSUP;
+	}
 	e = calloc(1, sizeof(*e));
 	if (!e) {
 		process_why(why, "out of memory");

@@ -17,6 +17,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <accel-driver/common/host.h>
+
 #include "process.h"
 
 #ifndef PTRACE_SYSEMU
@@ -304,6 +306,7 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	/* Leave some for the stub, and for a mapping that splits another. */
 	e->caps.max_maps = sysctl_number("/proc/sys/vm/max_map_count", 65530) - 16;
 	e->caps.xcr0 = e->xlayout.xcr0 & ~(uint64_t)PLEX86_X_PKRU;
+	e->caps.flags |= plex86_host_caps();
 	if (e->features & PROCESS_HAS_CPUID_FAULT)
 		e->caps.flags |= PLEX86_CAP_TRAP_CPUID;
 	if (sysenter_is_undefined())

@@ -102,6 +102,29 @@ static int use_tls(struct plex86_space *s, unsigned int slot, const struct plex8
 	return 0;
 }
 
+/*
+ * What a TLS entry stood for, the guest's tables may have no more: a later load of its
+ * selector has to trap.
+ */
+static int drop_stale_tls(struct plex86_space *s, const uint16_t sel[PLEX86_NSEG])
+{
+	/* The kernel's own idea of an empty one (LDT_empty(), asm/desc.h). */
+	struct user_desc empty = { .read_exec_only = 1, .seg_not_present = 1 };
+	unsigned int slot;
+
+	for (slot = 0; slot < PROCESS_NTLS; slot++) {
+		const uint16_t own = SEL(HOST_TLS_FIRST + slot, 0);
+
+		if (!s->tls_known[slot] || sel[PLEX86_FS] == own || sel[PLEX86_GS] == own)
+			continue;
+		empty.entry_number = HOST_TLS_FIRST + slot;
+		if (ptrace(PTRACE_SET_THREAD_AREA, s->pid, HOST_TLS_FIRST + slot, &empty))
+			return -errno;
+		s->tls_known[slot] = false;
+	}
+	return 0;
+}
+
 static int use_ldt(struct plex86_space *s, unsigned int slot, const struct plex86_seg *g,
 		   uint16_t *sel, const char **why)
 {
@@ -243,6 +266,9 @@ int segs_load(struct plex86_space *s, const struct plex86_cpu *cpu,
 			sel[i] = load64(s->engine, i, &cpu->seg[i]);
 		}
 	}
+	err = drop_stale_tls(s, sel);
+	if (err)
+		return err;
 	r->es = sel[PLEX86_ES];
 	r->cs = sel[PLEX86_CS];
 	r->ss = sel[PLEX86_SS];

@@ -24,7 +24,6 @@
 #define PKRU_KEY_0	0x55555554u	/* no access but by key 0: Linux's default too */
 #define CPUID1_ECX_OSXSAVE	(1u << 27)
 #define CPUIDD1_EAX_XSAVES	(1u << 3)
-#define XCR0_APX	(UINT64_C(1) << 19)
 
 static uint64_t host_xcr0(void)
 {
@@ -45,8 +44,6 @@ int vec_init(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	for (i = 2; i < PLEX86_XSTATE_NCOMP; i++)
 		if (__get_cpuid_count(XSTATE_LEAF, i, &a, &b, &c, &d))
 			leaf[i] = (struct plex86_xstate_leaf){ .size = a, .offset = b };
-	if (host_xcr0() & XCR0_APX)
-		e->caps.flags |= PLEX86_CAP_REX2;
 	a = 0;
 	__get_cpuid_count(XSTATE_LEAF, 1, &a, &b, &c, &d);
 	if (plex86_xstate_layout_init(&e->xlayout, host_xcr0(), leaf,

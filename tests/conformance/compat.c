@@ -192,6 +192,22 @@ static void test_tls(struct plex86_space *s)
 	}
 	report(good, "compat: FS and GS with Linux's TLS selectors, which can be read");
 
+	/* MOV GS, EAX: for whom they have stood is gone. */
+	for (i = 0, good = true; i < 3; i++) {
+		memcpy(ram + RAM_PATCH, (const uint8_t[]){ 0x8e, 0xe8, 0xf4 }, 3);
+		init_trial(&t, g32_gs, PLEX86_MODE_COMPAT);
+		t.cpu.rip = VA_PATCH;
+		t.cpu.seg[PLEX86_CS].sel = 0x23;
+		t.cpu.gpr[PLEX86_RAX] = 0x63 + 8 * i;
+		t.cpu.seg[PLEX86_FS] = t.cpu.seg[PLEX86_DS];
+		t.cpu.seg[PLEX86_FS].sel = 0x2b;
+		t.cpu.seg[PLEX86_GS] = t.cpu.seg[PLEX86_FS];
+		run_to_trap(s, &t);
+		good &= t.exit.reason == PLEX86_EXIT_REFUSED ||
+			(is_trap(&t, 13) && t.cpu.rip == VA_PATCH);
+	}
+	report(good, "compat: no later load of them brings a segment back");
+
 	/*
 	 * What it reads it may load again.  Either that changes nothing, or the
 	 * host's descriptor comes back, to be replaced by the guest's.

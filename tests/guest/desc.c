@@ -142,7 +142,7 @@ static void gdt_init(void)
 	gdt_set(SEL_NP_CODE, BITS64 ? 0x00af7b000000ffff : 0x00cf7b000000ffff);
 	gdt_set(SEL_DATA0, 0x00cf93000000ffff);
 	gdt_set(SEL_XONLY, BITS64 ? 0x00aff9000000ffff : 0x00cff9000000ffff);
-	gdt_set(SEL_RODATA, 0x00cff1000000ffff);
+	gdt_set(SEL_RODATA, seg_desc(0, 0, 0x40f5));
 	gdt_set(SEL_CONF, BITS64 ? 0x00af9f000000ffff : 0x00cf9f000000ffff);
 	gdt_set_gate(SEL_GATE, (ulong)gate_entry, 0xec);
 	gdt_set_gate(SEL_NPGATE, (ulong)gate_entry, 0x6c);

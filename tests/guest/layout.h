@@ -53,7 +53,7 @@
 #ifdef __x86_64__
 #define SEL_FIRST	0x10
 #define SEL_XONLY	0x83		/* user code, execute only */
-#define SEL_RODATA	0x7b		/* user data, read-only: as on Linux, where it can be loaded */
+#define SEL_RODATA	0x7b		/* user data, read-only, expand-down: Linux's for RDPID's kind */
 #else
 #define SEL_FIRST	0x08
 #define SEL_XONLY	0x73

@@ -371,6 +371,40 @@ static void failure(void)
 	}
 }
 
+/* Under an engine that has the host's descriptors alone, strict=1 asks for the same in the guest. */
+static void strict(void)
+{
+	static const struct { uint16_t sel; uint64_t right, wrong; const char *what; } slots[] = {
+		{ 0x23, UINT64_C(0x00cffb000000ffff), USER_CODE, "32-bit code" },
+		{ 0x2b, USER_DATA, FRESH, "data, where loading would set a bit" },
+		{ 0x33, USER_CODE, ABSENT, "64-bit code" },
+		{ 0x7b, UINT64_C(0x0040f50000000003), 0, "the slot with the CPU's number" },
+	};
+	uint64_t at;
+	unsigned int i;
+
+	begin(PAGING_LONG);
+	at = frame[0] + 0x100;
+	engine.caps.flags &= ~(PLEX86_CAP_SELECTORS | PLEX86_CAP_DESCRIPTORS);
+	for (i = 0; i < 4; i++)
+		bochs_write(at + (slots[i].sel & ~7u), slots[i].right, 8);
+	vm_core(2, true);
+	ok(ran());
+	for (i = 0; i < 4; i++) {
+		bochs_write(at + (slots[i].sel & ~7u), slots[i].wrong, 8);
+		tap_ok(!ran(), "strict=1 refuses the GDT: %s", slots[i].what);
+		bochs_write(at + (slots[i].sel & ~7u), slots[i].right, 8);
+	}
+	ok(ran());
+	vm.slice.tables.gdt.bytes = 0x78;
+	ok(!ran());
+	vm.slice.tables.gdt = (struct plex86_table){ KERNEL + 0x104, 128, 0 };
+	ok(!ran());
+	vm.slice.tables.gdt = (struct plex86_table){ 0x12345000, 128, 0 };
+	ok(!ran());
+	end("strict=1 runs guests with 64-bit Linux's GDT");
+}
+
 int main(void)
 {
 	given_once();
@@ -383,5 +417,6 @@ int main(void)
 	hidden();
 	each_kind();
 	failure();
+	strict();
 	return tap_done();
 }

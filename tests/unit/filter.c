@@ -61,6 +61,8 @@ static const struct sequence {
 	{ "VERR", 0x0f, 0x00, BOTH, 4, PLEX86_FOUND_SELECTOR },
 	{ "VERW", 0x0f, 0x00, BOTH, 5, PLEX86_FOUND_SELECTOR },
 	{ "LAR", 0x0f, 0x02, TWO, 0, PLEX86_FOUND_SELECTOR },
+	{ "BSF, TZCNT", 0x0f, 0xbc, TWO, 0, PLEX86_FOUND_BITSCAN },
+	{ "BSR, LZCNT", 0x0f, 0xbd, TWO, 0, PLEX86_FOUND_BITSCAN },
 	{ "LSL", 0x0f, 0x03, TWO, 0, PLEX86_FOUND_SELECTOR },
 	{ "INT 80", 0xcd, 0x80, TWO, 0, PLEX86_FOUND_INT80 },
 	{ "RDPRU", 0x0f, 0x01, FIXED, 0xfd, PLEX86_FOUND_TSC },
@@ -301,6 +303,8 @@ static void masks(void)
 	is(plex86_filter_low(all | PLEX86_CAP_SYSENTER_UD, true), 0, "unless it traps");
 	is(plex86_filter_mask(all | PLEX86_CAP_REX2, PLEX86_MODE_64, true, false),
 	   always | PLEX86_FOUND_REX2, "REX2 where the host has it");
+	is(plex86_filter_mask(all | PLEX86_CAP_LA57, PLEX86_MODE_64, true, false),
+	   always | PLEX86_FOUND_FSGSBASE, "WRFSBASE where it takes 57 bits");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, false), always,
 	   "SGDT: not unless strict");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, true),
@@ -309,6 +313,21 @@ static void masks(void)
 	   always | PLEX86_FOUND_SELECTOR, "strict: LAR by DESCRIPTORS");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_64, true, true),
 	   always | PLEX86_FOUND_INT80, "strict: INT 80 by SYSCALL_EXACT");
+}
+
+static void bitscan(void)
+{
+	const uint32_t tz = PLEX86_CAP_TZCNT, lz = PLEX86_CAP_LZCNT;
+	const uint16_t yes = PLEX86_FOUND_BITSCAN;
+
+	is(plex86_filter_bitscan(tz | lz, true, true, true), 0, "TZCNT and LZCNT in both: exact");
+	is(plex86_filter_bitscan(0, false, false, true), 0, "in neither");
+	is(plex86_filter_bitscan(lz, true, true, false), yes, "the host has no TZCNT");
+	is(plex86_filter_bitscan(tz, true, true, false), yes, "the host has no LZCNT");
+	is(plex86_filter_bitscan(lz, false, true, false), 0, "nor has the model");
+	is(plex86_filter_bitscan(tz | lz, false, true, false), 0, "the model has no TZCNT: not unless strict");
+	is(plex86_filter_bitscan(tz | lz, false, true, true), yes, "strict");
+	is(plex86_filter_bitscan(tz | lz, true, false, true), yes, "strict: the model has no LZCNT");
 }
 
 /* Bytes that are a finding, or not, by what instruction they are. */
@@ -409,5 +428,6 @@ int main(void)
 	random_bytes();
 	places();
 	masks();
+	bitscan();
 	return tap_done();
 }

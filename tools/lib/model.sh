@@ -7,6 +7,8 @@
 default_model() {
 	if grep -q -m1 'vendor_id.*\(AMD\|Hygon\)' /proc/cpuinfo; then
 		echo ryzen
+	elif ! grep -q -m1 '^flags.* bmi1' /proc/cpuinfo; then
+		echo corei7_sandy_bridge_2600k
 	else
 		echo corei7_haswell_4770
 	fi

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <cpuid.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+
+#include <plex86/engine.h>
+
+#include "host.h"
+
+#define CPUID1_ECX_OSXSAVE	(1u << 27)
+#define CPUID7_EBX_BMI1		(1u << 3)
+#define CPUID80000001_ECX_LZCNT	(1u << 5)
+#define XCR0_APX	(UINT64_C(1) << 19)
+#define BEYOND_48_BITS	((void *)(UINT64_C(1) << 48))
+
+static bool has_apx(void)
+{
+	uint32_t a, b, c, d, lo, hi;
+
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & CPUID1_ECX_OSXSAVE))
+		return false;
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	return (lo | (uint64_t)hi << 32) & XCR0_APX;
+}
+
+/*
+ * CR4.LA57 can't be read here, and CPUID says only what the CPU could do.  But Linux gives
+ * addresses beyond 47 bits to who asks for one, if it can (Documentation/arch/x86/x86_64/
+ * 5level-paging.rst).
+ */
+static bool has_five_levels(void)
+{
+	const size_t len = PLEX86_PAGE_SIZE;
+	void *p = mmap(BEYOND_48_BITS, len, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return false;
+	munmap(p, len);
+	return (uint64_t)(uintptr_t)p >> 47;
+}
+
+uint32_t plex86_host_caps(void)
+{
+	uint32_t a, b, c, d, caps = 0;
+
+	if (has_apx())
+		caps |= PLEX86_CAP_REX2;
+	if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & CPUID7_EBX_BMI1))
+		caps |= PLEX86_CAP_TZCNT;
+	if (__get_cpuid(0x80000001, &a, &b, &c, &d) && (c & CPUID80000001_ECX_LZCNT))
+		caps |= PLEX86_CAP_LZCNT;
+	if (has_five_levels())
+		caps |= PLEX86_CAP_LA57;
+	return caps;
+}
