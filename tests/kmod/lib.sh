@@ -123,7 +123,7 @@ kmod_build() {
 	kmod_compile inject "$kmod_top/tests/kmod/inject.c" || return
 	kmod_compile roundtrip -static "$kmod_top/tools/roundtrip.c" || return
 	kmod_compile refused -static -D_GNU_SOURCE "$kmod_top/tests/kmod/refused.c" \
-		"$kmod_top"/accel-driver/driver/*.[cS] "$kmod_top/accel-driver/common/xstate.c" || return
+		"$kmod_top"/accel-driver/driver/*.[cS] "$kmod_top"/accel-driver/common/*.c || return
 	kmod_suite conformance driver && kmod_suite containers process
 }
 
