@@ -210,9 +210,13 @@ void plex86_hooks_init(struct plex86_core *c, int t)
   core = c;
   timer = t;
   look_no_more();
-  fires_at = NEVER; // a timer that is active all the same does no harm
-  if (timer >= 0) bx_pc_system.set_timer_idle(timer, true); // it must not cut slices short
+  fires_at = NEVER;
+  if (timer >= 0) {
+    bx_pc_system.deactivate_timer(timer); // after a restore its time may have passed
+    bx_pc_system.set_timer_idle(timer, true); // it must not cut slices short
+  }
   vec_valid = false;
+  if (BX_CPU(0)->user_pl) user_mode(true); // where a snapshot was taken
 }
 
 //

@@ -58,6 +58,13 @@ static bool is_enabled(void)
   return ((bx_param_bool_c *) option("enabled"))->get() != 0;
 }
 
+// Bochs writes an empty string as "none", in a bochsrc as in a snapshot.
+static const char *file_option(const char *name)
+{
+  bx_param_string_c *file = (bx_param_string_c *) option(name);
+  return file->isempty() ? NULL : file->getptr();
+}
+
 static bool verifies(void)
 {
   return ((bx_param_bool_c *) option("verify"))->get() != 0;
@@ -122,8 +129,8 @@ void bx_plex86_c::init(void)
     return;
   }
 
-  const char *trace = ((bx_param_string_c *) option("trace"))->getptr();
-  if (trace[0]) {
+  const char *trace = file_option("trace");
+  if (trace) {
     int err = plex86_trace_start(trace);
     if (err) BX_PANIC(("can't write a trace to %s: %s", trace, strerror(-err)));
     else BX_INFO(("no acceleration: bursts of user code are written to %s", trace));
@@ -151,8 +158,8 @@ void bx_plex86_c::init(void)
   config.phys_bits = BX_PHY_ADDRESS_WIDTH;
   config.tzcnt = BX_CPU(0)->is_cpu_extension_supported(BX_ISA_BMI1);
   config.lzcnt = BX_CPU(0)->is_cpu_extension_supported(BX_ISA_LZCNT);
-  config.stats_file = ((bx_param_string_c *) option("stats"))->getptr();
-  config.case_file = ((bx_param_string_c *) option("verify_case"))->getptr();
+  config.stats_file = file_option("stats");
+  config.case_file = file_option("verify_case");
   config.verify = verifies();
   config.scratch_size = scratch_size();
   if (plex86_core_open(&config, &plex86_glue_host_ops, &core, reason) < 0) {
@@ -164,9 +171,6 @@ void bx_plex86_c::init(void)
     give_up(named, "the guest's memory is not where it was expected");
     return;
   }
-  if (timer < 0)
-    timer = bx_pc_system.register_timer_ticks(this, plex86_hooks_timer, 1000, 0, 0, "plex86");
-  plex86_hooks_init(core, timer);
   struct sigaction sa;
   memset(&sa, 0, sizeof(sa));
   sa.sa_handler = on_sigusr2;
@@ -175,20 +179,30 @@ void bx_plex86_c::init(void)
   BX_INFO(("user code runs on engine '%s'", plex86_core_engine_name(core)));
 }
 
+// A snapshot has the timers that there are before the first reset, by number. Ours
+// comes after them, so a snapshot is the same with acceleration and without.
 void bx_plex86_c::reset(unsigned type)
 {
-  if (core) plex86_core_drop_all(core);
+  if (! core) return;
+  plex86_core_drop_all(core);
+  if (timer < 0) {
+    timer = bx_pc_system.register_timer_ticks(this, plex86_hooks_timer, 1000, 0, 0, "plex86");
+    plex86_hooks_init(core, timer);
+  }
 }
 
+// Memory, CPU and clock are others now. Bochs restores right after a reset, which has
+// cleared its traces and write stamps: there are none, and nothing derived from them.
 void bx_plex86_c::after_restore_state(void)
 {
   if (! core) return;
   plex86_core_stamps_reset(core);
-  plex86_hooks_init(core, timer); // timers too are others now
   if (! plex86_ram_describe(core)) {
     stop();
     give_up(false, "the restored memory is not where it was expected");
+    return;
   }
+  plex86_hooks_init(core, timer);
 }
 
 void bx_plex86_c::stop(void)

@@ -51,7 +51,7 @@ struct plex86_core_config {
 	unsigned int phys_bits;	/* and this many physical address bits */
 	bool tzcnt, lzcnt;	/* and these instructions */
 	const char *stats_file;	/* JSON, written at close; NULL or "": none */
-	const char *case_file;	/* where verify mode writes a difference */
+	const char *case_file;	/* where verify mode writes a difference; NULL: nowhere */
 	bool verify;		/* verify mode */
 	uint64_t scratch_size;	/* bytes at the end of @ram_size that no guest has, of
 				 * plex86_core_scratch(); with less no code is copied */

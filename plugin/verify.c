@@ -243,8 +243,9 @@ static void different(struct plex86_verify *v, const char *how)
 			 "could not be written to %.150s: %s", v->engine, why, v->case_file,
 			 strerror(-err));
 	else
-		snprintf(line, sizeof(line), "verify: engine %s and Bochs differ (%s); the case is "
-			 "in %.200s", v->engine, why, v->case_file);
+		snprintf(line, sizeof(line), "verify: engine %s and Bochs differ (%s)%s%.200s",
+			 v->engine, why, v->case_file ? "; the case is in " : "",
+			 v->case_file ? v->case_file : "");
 	v->host->log(PLEX86_LOG_PANIC, line);
 }
 

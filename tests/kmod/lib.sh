@@ -140,7 +140,7 @@ kmod_suite() {
 		"$kmod_top/tests/conformance/conformance.c" \
 		$(grep -L '^int main' "$kmod_top"/tests/conformance/*.c) \
 		"$kmod_top/tests/conformance/guest.S" "$kmod_top/accel-driver/$engine"/*.[cS] \
-		"$kmod_top/accel-driver/common/xstate.c"
+		"$kmod_top"/accel-driver/common/*.c
 }
 
 kmod_initramfs() {

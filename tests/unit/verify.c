@@ -339,6 +339,21 @@ static void each_harm(void)
 	}
 }
 
+static void no_case_file(void)
+{
+	begin(true);
+	vm.core->verify->case_file = NULL;
+	how = harms[0].how;
+	when = 1;
+	harmed = 0;
+	engine.harm = harm;
+	vm_run(act, ACTS);
+	ok(harmed && stats()->differences == 1);
+	ok(vm.log_panics == 1 && access(case_file, F_OK));
+	vm_close();
+	ok(vm_is_clean());
+}
+
 /* ---- What can't be verified, and what may differ ---- */
 
 static int half_a_step(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
@@ -565,6 +580,7 @@ int main(void)
 	nothing_to_find();
 	many_pages();
 	each_harm();
+	no_case_file();
 	not_to_verify();
 	may_differ();
 	bochs_and_native();
