@@ -198,3 +198,14 @@ enum plex86_refusal plex86_entry_check(const struct plex86_cpu *cpu, const struc
 		return PLEX86_REFUSE_SELECTORS;
 	return PLEX86_OK;
 }
+
+bool plex86_entry_holds(const struct plex86_seg *entered, const struct plex86_seg *now)
+{
+	unsigned int i;
+
+	for (i = 0; i < PLEX86_NSEG; i++)
+		if (entered[i].sel != now[i].sel || entered[i].attr != now[i].attr ||
+		    entered[i].limit != now[i].limit)
+			return false;
+	return true;
+}

@@ -65,4 +65,12 @@ bool plex86_thread_selectors(const struct plex86_cpu *cpu);
 /* A short name, stable (it is a key in the statistics file). */
 const char *plex86_refusal_name(enum plex86_refusal r);
 
+/*
+ * Is what plex86_entry_check() has seen of segment registers still true?  One that guest
+ * code has loaded is the host's until Bochs has looked at the guest's tables; not even the
+ * width of code is known before.  A base alone may be WRFSBASE's.  Both are arrays of
+ * PLEX86_NSEG.
+ */
+bool plex86_entry_holds(const struct plex86_seg *entered, const struct plex86_seg *now);
+
 #endif /* PLEX86_ENTRY_H */

@@ -4,6 +4,7 @@
 #include <plex86/addr.h>
 
 #include "insn.h"
+#include "shadow.h"
 
 /* How far before the opcode decoding begins, to be in step with the instructions there. */
 #define RUN_UP	64
@@ -55,4 +56,17 @@ size_t plex86_interrupt_begin(const uint8_t *code, size_t at, unsigned int bits)
 			from += i.length;
 	}
 	return at;
+}
+
+void plex86_back_to_prefixes(struct plex86_shadow *s, struct plex86_cpu *cpu)
+{
+	plex86_gva_t la = plex86_code_address(cpu);
+	size_t at = la.la & ~PLEX86_PAGE_MASK;
+	const uint8_t *code;
+
+	if (s->world->caps->flags & PLEX86_CAP_PREFIXES)
+		return;
+	code = plex86_code_at(s, la);
+	if (code)
+		cpu->rip -= at - plex86_interrupt_begin(code, at, plex86_code_bits(cpu));
 }

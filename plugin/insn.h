@@ -24,4 +24,10 @@ bool plex86_is_prefix(uint8_t b, bool long64);
  */
 size_t plex86_interrupt_begin(const uint8_t *code, size_t at, unsigned int bits);
 
+struct plex86_shadow;
+struct plex86_cpu;
+
+/* @cpu has come back from @s at an instruction that traps: RIP, if it is on an opcode only. */
+void plex86_back_to_prefixes(struct plex86_shadow *s, struct plex86_cpu *cpu);
+
 #endif /* PLEX86_INSN_H */

@@ -273,36 +273,6 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 	return verdict;
 }
 
-/*
- * Segment registers that guest code has loaded are the host's until Bochs has looked at
- * the guest's tables: not even the width of code is known before.  A base alone may be
- * WRFSBASE's.
- */
-static bool same_segments(const struct plex86_seg *a, const struct plex86_seg *b)
-{
-	unsigned int i;
-
-	for (i = 0; i < PLEX86_NSEG; i++)
-		if (a[i].sel != b[i].sel || a[i].attr != b[i].attr || a[i].limit != b[i].limit)
-			return false;
-	return true;
-}
-
-/* Where the engine says only where the opcode of INT n is. */
-static void back_to_prefixes(struct plex86_run *run)
-{
-	struct plex86_cpu *cpu = run->cpu;
-	plex86_gva_t la = plex86_code_address(cpu);
-	size_t at = la.la & ~PLEX86_PAGE_MASK;
-	const uint8_t *code;
-
-	if (run->core->caps->flags & PLEX86_CAP_PREFIXES)
-		return;
-	code = plex86_code_at(run->space, la);
-	if (code)
-		cpu->rip -= at - plex86_interrupt_begin(code, at, plex86_code_bits(cpu));
-}
-
 static enum plex86_verdict run_slice(struct plex86_run *run)
 {
 	enum plex86_verdict verdict;
@@ -328,12 +298,12 @@ static enum plex86_verdict run_slice(struct plex86_run *run)
 		/* 4. What ended it decides what Bochs does next. */
 		switch (exit.reason) {
 		case PLEX86_EXIT_PAGE:
-			verdict = same_segments(entered, run->cpu->seg) ? page_fault(run, &exit) :
-				  end(run, PLEX86_SLICE_ASYNC);
+			verdict = plex86_entry_holds(entered, run->cpu->seg) ?
+				  page_fault(run, &exit) : end(run, PLEX86_SLICE_ASYNC);
 			break;
 		case PLEX86_EXIT_TRAP:
 			if (exit.vector != PLEX86_VECTOR_DB)
-				back_to_prefixes(run);
+				plex86_back_to_prefixes(run->space, run->cpu);
 			/* A trap, not a fault: RIP is behind the instruction already. */
 			run->slice->single_step = exit.vector == PLEX86_VECTOR_DB;
 			/* An instruction that the host lacks: its kind comes in packs. */
