@@ -76,6 +76,8 @@ struct plex86_space {
 	uint64_t cpu_ns;		/* as it was at the last stop of run() */
 	bool dead;			/* known to be gone, or not to be trusted */
 	int cpu;			/* where it was last told to run, or -1 */
+	bool crowded;			/* in its last run it had to wait for its core */
+	bool stays;			/* where it is: see together.c */
 	int error;			/* of a deferred operation, for the next run() */
 	uint64_t stub;			/* where the stub is in this space */
 
@@ -281,7 +283,7 @@ enum stop_kind decode_stop(struct plex86_space *s, struct stop *stop, bool code6
 /* Around a run, with its space following in between.  @trapped: code of its own ended it. */
 void together_begin(struct plex86_engine *e);
 void together_follow(struct plex86_space *s);
-void together_end(struct plex86_engine *e, bool trapped);
+void together_end(struct plex86_space *s, bool trapped);
 
 /* ---- deadline.c */
 

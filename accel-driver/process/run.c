@@ -28,6 +28,9 @@
 
 #define HOST_CS64	0x33
 
+/* Longer than it takes to notice a deadline, shorter than a scheduler's time slice. */
+#define CROWDED_NS	1000000u
+
 /* One run() in progress. */
 struct slice {
 	struct plex86_space *s;
@@ -286,7 +289,7 @@ static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec
 {
 	struct slice sl = { .s = s, .cpu = cpu, .vec = vec, .exit = exit };
 	struct plex86_engine *e = s->engine;
-	uint64_t start, before;
+	uint64_t start, before, took;
 	int err;
 
 	exit->why = entry_refuse(e, cpu);
@@ -313,7 +316,9 @@ static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec
 	} else {
 		err = run_child(&sl);
 		s->cpu_ns = process_cpu_ns(s->clock);
-		exit->ran_ns = s->dead ? process_now() - start : s->cpu_ns - before;
+		took = process_now() - start;
+		exit->ran_ns = s->dead ? took : s->cpu_ns - before;
+		s->crowded = exit->ran_ns + CROWDED_NS < took;
 		e->last_run = err ? NULL : s;
 	}
 	deadline_end(e);
@@ -346,6 +351,6 @@ int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_ve
 		return -ESRCH;
 	together_begin(s->engine);
 	err = run(s, cpu, vec, flags, budget_ns, exit);
-	together_end(s->engine, exit->reason == PLEX86_EXIT_TRAP || exit->reason == PLEX86_EXIT_PAGE);
+	together_end(s, exit->reason == PLEX86_EXIT_TRAP || exit->reason == PLEX86_EXIT_PAGE);
 	return err;
 }
