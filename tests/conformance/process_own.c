@@ -21,7 +21,7 @@
 #include "harness.h"
 
 #define PROG(sym) extern const uint8_t sym[]
-PROG(g64_hlt); PROG(g64_load_rdi); PROG(g64_load_rdi_trap); PROG(g64_jmp_rax);
+PROG(g64_hlt); PROG(g64_spin); PROG(g64_load_rdi); PROG(g64_load_rdi_trap); PROG(g64_jmp_rax);
 
 #define VA_TEST	UINT64_C(0x7000000000)
 
@@ -389,6 +389,51 @@ static void test_affinity(void)
 	report(read && same, "the tracer may run where it might before");
 }
 
+/* Runs @code for 2 ms at most, with the tracer on core @core; true if its container is on @want. */
+static bool runs_on(struct plex86_space *s, uint64_t code, int core, int want)
+{
+	cpu_set_t one, is;
+	struct trial t;
+
+	CPU_ZERO(&one);
+	CPU_SET((size_t)core, &one);
+	init_cpu64(&t.cpu, code);
+	plex86_vec_init(&t.vec);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		return false;
+	run_trial(s, &t, 0, 2000000);
+	return !sched_getaffinity(find_container(), sizeof(is), &is) &&
+	       CPU_COUNT(&is) == 1 && CPU_ISSET((size_t)want, &is);
+}
+
+/* What makes trips follows the tracer; what only computes keeps its caches (together.c). */
+static void test_cores(void)
+{
+	static const char name[] = "code that runs until its deadline stays on its core, and only that";
+	struct plex86_space *s = fresh_space();
+	int core[2], found = 0, i;
+	bool good = false;
+	cpu_set_t before;
+
+	if (sched_getaffinity(0, sizeof(before), &before))
+		CPU_ZERO(&before);
+	for (i = 0; i < CPU_SETSIZE && found < 2; i++)
+		if (CPU_ISSET((size_t)i, &before))
+			core[found++] = i;
+	/* On a core that is wanted by somebody else it does not stay: again, then. */
+	for (i = 0; found == 2 && !good && i < 50; i++)
+		good = runs_on(s, AT64(g64_spin), core[0], core[0]) &&
+		       runs_on(s, AT64(g64_spin), core[1], core[0]) &&
+		       runs_on(s, AT64(g64_hlt), core[1], core[0]) &&
+		       runs_on(s, AT64(g64_hlt), core[1], core[1]);
+	if (found == 2)
+		report(good, "%s", name);
+	else
+		skip(name, "there is only one core");
+	sched_setaffinity(0, sizeof(before), &before);
+	ops->space_destroy(s);
+}
+
 /* Again as nobody: Bochs isn't run by root. */
 static void test_unprivileged(void)
 {
@@ -431,6 +476,7 @@ int main(void)
 	test_threads();
 	test_other_children();
 	test_affinity();
+	test_cores();
 	close_engine();
 
 	/* These want no engine but their own. */
