@@ -31,8 +31,8 @@
 #define PLEX86_FOUND_SELREAD	0x0800u	/* 32-bit code: MOV r/m, FS|GS, PUSH FS|GS */
 #define PLEX86_FOUND_SYSCALL	0x1000u	/* 0F 05 */
 #define PLEX86_FOUND_REX2	0x2000u	/* any of these as D5 xx opcode: APX can spell them so */
-#define PLEX86_FOUND_BITSCAN	0x8000u	/* 0F BC|BD: BSF, BSR and, behind F3, TZCNT, LZCNT */
 #define PLEX86_FOUND_SYSCALL_INSN 0x4000u /* 0F 05, and it seems to be an instruction of its own */
+#define PLEX86_FOUND_BITSCAN	0x8000u	/* 0F BC|BD: BSF, BSR and, behind F3, TZCNT, LZCNT */
 
 /* Bytes that the longest sequence needs; also how much of the next page matters. */
 #define PLEX86_FILTER_TAIL	3

@@ -46,12 +46,12 @@ struct plex86_space;
 #define PLEX86_CAP_ERRORCODE	(1u << 11)	/* exits carry vector and error code */
 #define PLEX86_CAP_SYSCALL_EXACT (1u << 12)	/* 64-bit SYSCALL traps with RCX, R11 intact */
 #define PLEX86_CAP_REX2		(1u << 13)	/* a hindrance: the host decodes REX2 prefixes (APX) */
+#define PLEX86_CAP_EXEC_ONLY	(1u << 14)	/* PROT_EXEC without READ: reading is a page fault */
 #define PLEX86_CAP_PREFIXES	(1u << 15)	/* a TRAP of INT n and its like leaves RIP on its
 						 * prefixes, not on its opcode */
 #define PLEX86_CAP_TZCNT	(1u << 16)	/* F3 BSF is TZCNT on this host ... */
 #define PLEX86_CAP_LZCNT	(1u << 17)	/* ... and F3 BSR is LZCNT */
 #define PLEX86_CAP_LA57		(1u << 18)	/* a hindrance: canonical means 57 bits to user code */
-#define PLEX86_CAP_EXEC_ONLY	(1u << 14)	/* PROT_EXEC without READ: reading is a page fault */
 
 struct plex86_caps {
 	uint32_t flags;		/* PLEX86_CAP_* */
