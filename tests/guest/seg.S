@@ -37,6 +37,12 @@ seg_\name\()_end:
 	int	$VEC_INT80
 	PROGRAM_END load
 
+	PROGRAM	load_es			/* from es:si */
+1:	loop	1b
+	mov	%es:(%esi), %eax
+	int	$VEC_INT80
+	PROGRAM_END load_es
+
 	PROGRAM	store			/* to ds:si */
 1:	loop	1b
 	mov	%eax, (%esi)

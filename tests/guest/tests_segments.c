@@ -8,6 +8,7 @@
 #define PROGRAM(name) extern const u8 seg_##name[], seg_##name##_end[]
 PROGRAM(basic32);
 PROGRAM(load);
+PROGRAM(load_es);
 PROGRAM(store);
 PROGRAM(load_fs);
 PROGRAM(load_bp);
@@ -39,6 +40,7 @@ PROGRAM(load_pointers);
 #define DATA32_RO	0x40f1
 #define DATA32_DOWN	0x40f7
 #define DATA32_BIG	0xc0f3		/* limit in pages */
+#define DATA32_BIG_DOWN	0xc0f7
 #define STACK16		0x00f3
 #define CODE32		0x40fb
 #define CODE32_BIG	0xc0fb
@@ -142,6 +144,42 @@ static void expand_down(void)
 	expect(GO(load) == VEC_INT80 && (u32)u.ax == 0xda7a1000);
 	u.si = 0xfffffff0;			/* in the segment, but not mapped */
 	expect(GO(load) == 14);
+}
+
+/* By a segment in SEL_A, from where a flat one would find something too. */
+static void not_flat(const u8 *start, const u8 *end, u32 vec)
+{
+	u.si = u.bp = U_DATA;
+	gdt_set(SEL_A, seg_desc(PAGE, 0xfffff, DATA32_BIG));
+	expect(go(start, end, SEL_UCODE32, U_CODE) == VEC_INT80 && (u32)u.ax == 0xda7a1000);
+	gdt_set(SEL_A, seg_desc(0, U_DATA / PAGE, DATA32_BIG_DOWN));
+	expect(go(start, end, SEL_UCODE32, U_CODE) == vec && u.err == 0);
+	u.si = u.bp = U_DATA + PAGE;
+	gdt_set(SEL_A, seg_desc(0, U_DATA / PAGE, DATA32_BIG));
+	expect(go(start, end, SEL_UCODE32, U_CODE) == vec && u.err == 0);
+}
+#define NOT_FLAT(name, vec) not_flat(seg_##name, seg_##name##_end, vec)
+
+/*
+ * An accelerator that took these segments for flat would be saved by a page fault wherever
+ * the wrong address is not mapped: here it is, and has been read before.
+ */
+static void flat_finds_memory(void)
+{
+	flat();
+	fill_data();
+	for (u32 i = 0; i < 4; i++) {
+		u.si = U_DATA + i % 2 * PAGE;
+		expect(GO(load) == VEC_INT80);
+	}
+	u.ds = SEL_A;
+	NOT_FLAT(load, 13);
+	u.ds = SEL_UDATA;
+	u.es = SEL_A;
+	NOT_FLAT(load_es, 13);
+	u.es = SEL_UDATA;
+	u.ss = SEL_A;
+	NOT_FLAT(load_bp, 12);
 }
 
 static void stack_segment(void)
@@ -428,6 +466,7 @@ void tests_segments(void)
 		{ "base_and_limit", ENV_ALL, base_and_limit },
 		{ "page_granular_limit", ENV_ALL, page_granular_limit },
 		{ "expand_down", ENV_ALL, expand_down },
+		{ "flat_finds_memory", ENV_ALL, flat_finds_memory },
 		{ "stack_segment", ENV_ALL, stack_segment },
 		{ "stack_16bit", ENV_ALL, stack_16bit },
 		{ "code_segment_limit", ENV_ALL, code_segment_limit },
