@@ -111,6 +111,31 @@ static void a20_gate(void)
 	expect(v == 0xe01);
 }
 
+/* So do the tables of pages. */
+static void a20_gate_and_tables(void)
+{
+	u64 even = 0x02c00000, odd = 0x02d00000, large = (ulong)VA + 0x400000;
+	u64 one = new_filled(0x100), two = new_filled(0x200), entry;
+	u32 v = 0;
+
+	expect(!((one | two) & 0x100000));
+	map(cur, large, one, P_URW);			/* makes a table, to see which entry */
+	entry = entry_pa(cur, large, 1, false) & (PAGE - 1);
+	memset(phys(even), 0, PAGE);
+	memset(phys(odd), 0, PAGE);
+	memcpy(phys(odd + entry), phys(entry_pa(cur, large, 1, false)), mode->entry_size);
+	map(cur, large, two, P_URW);
+	memcpy(phys(even + entry), phys(entry_pa(cur, large, 1, false)), mode->entry_size);
+	entry_set(cur, large, 2, odd | P_URW);
+	set_cr3(cur->root);
+	expect(u_load(large, &v) && v == 0x100);
+	expect(u_load(large, &v) && v == 0x100);
+	a20(false);
+	expect(u_load(large, &v) && v == 0x200);
+	a20(true);
+	expect(u_load(large, &v) && v == 0x100);
+}
+
 /* A fault is answered by going elsewhere, with a changed frame, as signals do. */
 static void signal_like(void)
 {
@@ -141,6 +166,7 @@ void tests_control(void)
 		{ "global_pages", ENV_ALL & ~ENV_P32, global_pages },
 		{ "write_protect", ENV_ALL, write_protect },
 		{ "a20_gate", ENV_ALL, a20_gate },
+		{ "a20_gate_and_tables", ENV_ALL, a20_gate_and_tables },
 		{ "signal_like", ENV_ALL, signal_like },
 	};
 
