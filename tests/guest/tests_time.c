@@ -14,6 +14,9 @@ PROGRAM(cpuid);
 PROGRAM(x87);
 PROGRAM(lock);
 PROGRAM(io);
+#ifndef __x86_64__
+PROGRAM(mov_ss);
+#endif
 PROGRAM(tsc_order);
 PROGRAM(rdtsc);
 PROGRAM(rdtscp);
@@ -118,6 +121,33 @@ static void tick_after_sti(void)
 	pit_hz(1000);
 }
 
+#ifndef __x86_64__
+/* Nothing comes between MOV SS and the instruction behind it, whoever executes them. */
+static void no_tick_behind_mov_ss(void)
+{
+	u32 n = 0, between = 0;
+
+	LOAD(mov_ss);
+	u.bx = SEL_UDATA;
+	iopb_allow(0xe9, true);
+	pit_hz(8000);
+	while (n < 200) {
+		u32 v = run_to_tick();
+
+		if (v == VEC_IRQ + 7 || v == VEC_SPURIOUS)
+			continue;
+		if (v != VEC_IRQ)
+			break;
+		between += u.ip == U_BLOB + 2;
+		n++;
+	}
+	pit_hz(1000);
+	iopb_allow(0xe9, false);
+	expect(n == 200);
+	expect(between == 0);
+}
+#endif
+
 static void tsc_goes_forwards(void)
 {
 	LOAD(tsc_order);
@@ -179,6 +209,9 @@ void tests_time(void)
 		{ "preempted_by_local_apic", ENV_ALL, preempted_by_local_apic },
 		{ "both_timers", ENV_ALL, both_timers },
 		{ "tick_after_sti", ENV_ALL, tick_after_sti },
+#ifndef __x86_64__
+		{ "no_tick_behind_mov_ss", ENV_32, no_tick_behind_mov_ss },
+#endif
 		{ "tsc_goes_forwards", ENV_ALL, tsc_goes_forwards },
 		{ "tsc_user_between_kernel", ENV_ALL, tsc_user_between_kernel },
 		{ "tsc_over_user_time", ENV_ALL, tsc_over_user_time },

@@ -61,6 +61,12 @@ time_\name\()_end:
 	jmp	1b
 	PROGRAM_END io
 
+	PROGRAM	mov_ss			/* bx: its own selector */
+1:	mov	%ebx, %ss
+	in	$0xe9, %al
+	jmp	1b
+	PROGRAM_END mov_ss
+
 	PROGRAM	tsc_order		/* dx rounds; bx counts steps backwards */
 	mov	%edx, %ebp
 	xor	%ebx, %ebx
