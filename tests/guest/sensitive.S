@@ -162,4 +162,10 @@ sens_\name\()_end:
 	rdgsbase %rdx
 	int	$VEC_INT80
 	PROGRAM_END fsgsbase
+
+	PROGRAM	write_bases		/* from bx and si */
+	wrfsbase %rbx
+	wrgsbase %rsi
+	int	$VEC_INT80
+	PROGRAM_END write_bases
 #endif

@@ -26,6 +26,7 @@ PROGRAM(addps);
 PROGRAM(divps_by_zero);
 PROGRAM(fld1);
 PROGRAM(fsgsbase);
+PROGRAM(write_bases);
 #define LOAD(name) load_blob(sens_##name, sens_##name##_end)
 
 #define CR0_EM		4u
@@ -441,6 +442,28 @@ static void fsgsbase(void)
 	LOAD(fsgsbase);
 	expect(run() == 6);
 }
+
+/*
+ * Never off, in contrast to the above: where these instructions once had to fault, an
+ * accelerator may leave the page to Bochs from then on.
+ */
+static void bases_written(void)
+{
+	u32 r[4];
+
+	cpuid(7, 0, r);
+	if (!(r[1] & CPUID_7_FSGSBASE))
+		return;
+	set_cr4(get_cr4() | CR4_FSGSBASE);
+	u_spin();					/* out of the last test's page */
+	for (u32 i = 1; i < 4; i++) {
+		LOAD(write_bases);
+		u.bx = 0x111111110000 * i;
+		u.si = 0x222222220000 * i;
+		expect(run() == VEC_INT80);
+		expect(u.fs_base == 0x111111110000 * i && u.gs_base == 0x222222220000 * i);
+	}
+}
 #endif
 
 void tests_sensitive(void)
@@ -464,6 +487,7 @@ void tests_sensitive(void)
 		{ "rdpmc", ENV_ALL, rdpmc },
 #ifdef __x86_64__
 		{ "fsgsbase", ENV_L4, fsgsbase },
+		{ "bases_written", ENV_L4, bases_written },
 #endif
 	};
 
