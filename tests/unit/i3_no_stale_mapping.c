@@ -254,6 +254,29 @@ static void control_bits(void)
 	ok(vm_is_clean());
 }
 
+/* CR4.PAE: one root, whose entries are of 4 bytes or of 8, and lead to one page or another. */
+static void size_of_entries(void)
+{
+	int round;
+
+	begin(PAGING_32);
+	t.pse = false;		/* or that makes the difference */
+	other = t;
+	other.mode = PAGING_PAE;
+	tables_map(&other, LA, new, P_USER);
+	tables_load_cr3(&other);
+	vm_core(3, false);
+	for (round = 0; round < 4; round++) {
+		vm.tables = round % 2 ? &other : &t;
+		ok(vm_native(ACT_READ, LA));
+		vm.cpu.gpr[REG_HASH] = 0;
+		vm_do(ACT_READ, LA);
+		ok(vm.cpu.gpr[REG_HASH] == mix64(0, round % 2 ? 0x2222 : 0x1111));
+	}
+	vm_close();
+	ok(vm_is_clean());
+}
+
 int main(void)
 {
 	unsigned int i, asleep;
@@ -266,5 +289,6 @@ int main(void)
 					one(mode, &changes[i], asleep);
 	pdptes();
 	control_bits();
+	size_of_entries();
 	return tap_done();
 }
