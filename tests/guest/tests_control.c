@@ -136,6 +136,22 @@ static void a20_gate_and_tables(void)
 	expect(u_load(large, &v) && v == 0x100);
 }
 
+/* Emptying caches makes no table's change go unseen. */
+static void caches_emptied(void)
+{
+	u64 one = new_filled(0x100), two = new_filled(0x200);
+	u32 v = 0;
+
+	map(cur, VA, one, P_URW);
+	expect(u_load(VA, &v) && v == 0x100);
+	expect(u_load(VA, &v) && v == 0x100);
+	__asm__ volatile("invd" : : : "memory");
+	set_page(VA, two, P_URW);
+	expect(u_load(VA, &v) && v == 0x200);
+	set_page(VA, one, P_URW);
+	expect(u_load(VA, &v) && v == 0x100);
+}
+
 /* A fault is answered by going elsewhere, with a changed frame, as signals do. */
 static void signal_like(void)
 {
@@ -167,6 +183,7 @@ void tests_control(void)
 		{ "write_protect", ENV_ALL, write_protect },
 		{ "a20_gate", ENV_ALL, a20_gate },
 		{ "a20_gate_and_tables", ENV_ALL, a20_gate_and_tables },
+		{ "caches_emptied", ENV_ALL, caches_emptied },
 		{ "signal_like", ENV_ALL, signal_like },
 	};
 
