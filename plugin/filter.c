@@ -157,10 +157,10 @@ uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 	if (caps & PLEX86_CAP_REX2)
 		mask |= PLEX86_FOUND_REX2;
 	if (!(caps & PLEX86_CAP_TRAP_SYSENTER)) {
-		if (!long64)
-			mask |= PLEX86_FOUND_SYSENTER | PLEX86_FOUND_SYSCALL;
-		else if (!(caps & PLEX86_CAP_SYSENTER_UD))
+		if (!(caps & PLEX86_CAP_SYSENTER_UD))
 			mask |= PLEX86_FOUND_SYSENTER;
+		else if (!long64)
+			mask |= strict ? PLEX86_FOUND_SYSCALL : PLEX86_FOUND_SYSCALL_INSN;
 	}
 	/* Under long mode it depends on the program's selectors: plex86_thread_selectors(). */
 	if (mode == PLEX86_MODE_32 && !(caps & PLEX86_CAP_SELECTORS))

@@ -46,14 +46,20 @@ uint16_t plex86_filter_scan(const uint8_t *code, size_t len);
 /* Findings in sequences that begin in the page @a and end in the page @b behind it. */
 uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b);
 
-/*
- * PLEX86_FOUND_SELREAD if the page at @code seems to have 32-bit instructions that
- * read a selector, else 0.  Not part of plex86_filter_scan(): it takes long.
- */
-uint16_t plex86_filter_selector_reads(const uint8_t *code);
+/* Findings that bytes don't tell, only instructions. */
+#define PLEX86_FOUND_DECODED	(PLEX86_FOUND_SELREAD | PLEX86_FOUND_SYSCALL_INSN)
 
-/* PLEX86_FOUND_SYSCALL_INSN if the page at @code seems to have one, else 0; as slow. */
-uint16_t plex86_filter_syscalls(const uint8_t *code);
+/*
+ * Which of @mask (PLEX86_FOUND_DECODED) the page at @code seems to have, but for its first
+ * bytes.  Not part of plex86_filter_scan(): it takes long.
+ */
+uint16_t plex86_filter_decode(const uint8_t *code, uint16_t mask);
+
+/*
+ * The same for the first bytes, which are known for what they are by the page @before.  Where
+ * that is NULL nothing but harmless bytes will do.
+ */
+uint16_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, uint16_t mask);
 
 /*
  * Where instructions with a finding in @mask can begin in a page of code:

@@ -24,6 +24,7 @@
 
 #define PLEX86_FRAME_NO_COPY	0x40u	/* for as long as it is SCANNED: see copies.h */
 #define PLEX86_FRAME_SYSCALLS	0x80u	/* like SELREAD, for PLEX86_FOUND_SYSCALL_INSN */
+#define PLEX86_FRAME_HOT	0x100u	/* like NO_COPY: was worth traps to some space */
 
 #define PLEX86_NONE UINT32_MAX		/* no node, no mapping */
 
@@ -33,9 +34,10 @@ struct plex86_frame {
 	uint32_t nwrite;	/* native mappings that can write */
 	uint32_t nexec;		/* native mappings that can execute */
 	uint16_t findings;	/* PLEX86_FOUND_*, see filter.h */
-	uint8_t flags;
-	uint8_t flips;		/* changes between code and data in flip_epoch */
+	uint16_t flags;
 	uint32_t flip_epoch;
+	uint8_t flips;		/* changes between code and data in flip_epoch */
+	uint8_t traps;		/* how many it takes, as far as known while SCANNED; 0: not yet */
 };
 
 #endif /* PLEX86_FRAME_H */

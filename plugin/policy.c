@@ -224,7 +224,7 @@ void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint6
 		       uint64_t after)
 {
 	struct plex86_account *a = p->now;
-	uint64_t earned = own_ns * NATIVE_INSNS_PER_NS;
+	uint64_t earned = own_ns * NATIVE_INSNS_PER_NS, cost;
 
 	if (a->root != root)
 		a = p->now = account(p, root);
@@ -236,5 +236,9 @@ void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint6
 	p->continuing = end != PLEX86_SLICE_ASYNC;
 	a->resume = end == PLEX86_SLICE_ASYNC;
 	a->resume_rip = rip;
-	book(p, a, (int64_t)earned, (int64_t)((double)cost_ns / p->insn_ns));
+	cost = (uint64_t)((double)cost_ns / p->insn_ns);
+	book(p, a, (int64_t)earned, (int64_t)cost);
+	/* Who came upon a page for Bochs at a loss may do so again soon: a loop calls into it. */
+	if (end == PLEX86_SLICE_STUCK && earned < cost && a->wait < cost - earned)
+		a->wait = cost - earned;
 }

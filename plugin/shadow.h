@@ -258,6 +258,9 @@ const uint8_t *plex86_code_at(struct plex86_shadow *s, plex86_gva_t la);
  */
 void plex86_copy_was_read(struct plex86_node *n, unsigned int index);
 
+/* How many round trips the page of code at @la must have cost to get traps. */
+unsigned int plex86_code_price(struct plex86_shadow *s, plex86_gva_t la);
+
 /* Maps the page of @la executable by means of traps; false if that can't be. */
 bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la);
 

@@ -7,6 +7,12 @@
 #include "filter.h"
 #include "shadow.h"
 
+/* In round trips, what it takes to get one trap ... */
+#define TRAPS_PRICE 40
+
+/* ... and for a page that had some before: in the program's last run, mostly. */
+#define TRAPS_AGAIN 5
+
 /* Which findings forbid execution at @la. */
 static uint16_t forbidden(const struct plex86_shadow *s, uint64_t la)
 {
@@ -18,32 +24,66 @@ static uint16_t of_bytes(uint16_t found)
 {
 	if (found & PLEX86_FOUND_SYSCALL_INSN)
 		found |= PLEX86_FOUND_SYSCALL;
-	return found & ~(PLEX86_FOUND_SELREAD | PLEX86_FOUND_SYSCALL_INSN);
+	return found & ~PLEX86_FOUND_DECODED;
 }
 
-/* What is found in the page that @filter can be about. */
-static uint16_t findings(struct plex86_world *w, struct plex86_frame *f, plex86_gpa_t gpa,
-			 uint16_t filter)
+static const uint8_t *bytes(const struct plex86_world *w, plex86_gpa_t gpa)
 {
-	const uint8_t *code = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
+	return plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
+}
+
+/* The page of code that the guest's tables have at @la, mapped or not; NULL: none, or not in RAM. */
+static struct plex86_frame *guest_code(struct plex86_shadow *s, plex86_gva_t la, plex86_gpa_t *gpa)
+{
+	struct plex86_node *n = plex86_tree_leaf(s, la, true);
+	struct plex86_view v;
+
+	if (!n)
+		return NULL;
+	v = plex86_leaf_view(n, plex86_leaf_index(n, la));
+	*gpa = v.frame;
+	return (v.allowed & PLEX86_PROT_EXEC) && bytes(s->world, v.frame) ?
+	       plex86_frame_of(s->world, v.frame) : NULL;
+}
+
+/* What the page at @la begins with depends on the one before it, so no frame can know it. */
+static uint16_t early_findings(struct plex86_shadow *s, uint64_t la, const uint8_t *code)
+{
+	uint16_t found = plex86_filter_decode_early(NULL, code, forbidden(s, la) & PLEX86_FOUND_DECODED);
+	plex86_gpa_t before;
+
+	if (found && la && guest_code(s, (plex86_gva_t){ la - PLEX86_PAGE_SIZE }, &before))
+		found = plex86_filter_decode_early(bytes(s->world, before), code, found);
+	return found;
+}
+
+/* What is found in the page at @la that matters there. */
+static uint16_t findings(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
+			 plex86_gpa_t gpa)
+{
+	struct plex86_world *w = s->world;
+	const uint8_t *code = bytes(w, gpa);
+	uint16_t filter = forbidden(s, la);
 
 	if (!(f->flags & PLEX86_FRAME_SCANNED)) {
 		f->findings = plex86_filter_scan(code, PLEX86_PAGE_SIZE);
 		f->flags |= PLEX86_FRAME_SCANNED;
-		f->flags &= ~(PLEX86_FRAME_SELREAD | PLEX86_FRAME_SYSCALLS | PLEX86_FRAME_NO_COPY);
+		f->flags &= ~(PLEX86_FRAME_SELREAD | PLEX86_FRAME_SYSCALLS | PLEX86_FRAME_NO_COPY |
+			      PLEX86_FRAME_HOT);
+		f->traps = 0;
 		w->host->watch_writes(gpa, UINT32_MAX);
 		w->stats.pages_scanned++;
 	}
 	if ((filter & PLEX86_FOUND_SELREAD) && !(f->flags & PLEX86_FRAME_SELREAD)) {
-		f->findings |= plex86_filter_selector_reads(code);
+		f->findings |= plex86_filter_decode(code, PLEX86_FOUND_SELREAD);
 		f->flags |= PLEX86_FRAME_SELREAD;
 	}
 	if ((filter & PLEX86_FOUND_SYSCALL_INSN) && (f->findings & PLEX86_FOUND_SYSCALL) &&
 	    !(f->flags & PLEX86_FRAME_SYSCALLS)) {
-		f->findings |= plex86_filter_syscalls(code);
+		f->findings |= plex86_filter_decode(code, PLEX86_FOUND_SYSCALL_INSN);
 		f->flags |= PLEX86_FRAME_SYSCALLS;
 	}
-	return f->findings & filter;
+	return (f->findings & filter) | early_findings(s, la, code);
 }
 
 const uint8_t *plex86_code_at(struct plex86_shadow *s, plex86_gva_t la)
@@ -62,7 +102,7 @@ const uint8_t *plex86_code_at(struct plex86_shadow *s, plex86_gva_t la)
 static bool clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
 {
 	struct plex86_world *w = s->world;
-	const uint8_t *code = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
+	const uint8_t *code = bytes(w, gpa);
 	const uint8_t *before = la ? plex86_code_at(s, (plex86_gva_t){ la - PLEX86_PAGE_SIZE }) : NULL;
 	const uint8_t *after = plex86_code_at(s, (plex86_gva_t){ la + PLEX86_PAGE_SIZE });
 	const uint16_t mask = of_bytes(forbidden(s, la));
@@ -92,8 +132,7 @@ static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_fram
 	mask = of_bytes(plex86_filter_mask(caps, PLEX86_MODE_64, false, w->strict) |
 			plex86_filter_mask(caps, PLEX86_MODE_32, false, w->strict) | s->filter |
 			s->filter_low);
-	copy = plex86_copy_make(&w->copies, gpa.pa >> PLEX86_PAGE_SHIFT,
-				plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE), mask,
+	copy = plex86_copy_make(&w->copies, gpa.pa >> PLEX86_PAGE_SHIFT, bytes(w, gpa), mask,
 				s->paging.mode == PLEX86_PAGING_LONG);
 	if (!copy)
 		f->flags |= PLEX86_FRAME_NO_COPY;
@@ -111,7 +150,7 @@ bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 			return false;
 		plex86_frame_revoke(w, gpa.pa >> PLEX86_PAGE_SHIFT, PLEX86_PROT_WRITE);
 	}
-	found = findings(w, f, gpa, forbidden(s, la));
+	found = findings(s, f, la, gpa);
 	if (found && plex86_traps_cover(&s->traps, la))
 		found = 0;
 	if (found)
@@ -154,7 +193,7 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 	struct plex86_node *n = plex86_tree_leaf(s, la, true);
 	struct plex86_world *w = s->world;
 	struct plex86_frame *f;
-	struct plex86_view v;
+	plex86_gpa_t gpa;
 	unsigned int index;
 	uint16_t found;
 
@@ -163,25 +202,48 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 	index = plex86_leaf_index(n, la);
 	if (n->prot[index] == PLEX86_PROT_EXEC) {
 		struct plex86_copy *copy = plex86_copy_find(&w->copies, n->frame[index]);
-		plex86_gpa_t gpa = { (uint64_t)n->frame[index] << PLEX86_PAGE_SHIFT };
 
-		return plex86_copy_traps(&w->copies, copy,
-					 plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE),
-					 la.la & ~PLEX86_PAGE_MASK) ?
+		gpa.pa = (uint64_t)n->frame[index] << PLEX86_PAGE_SHIFT;
+		return plex86_copy_traps(&w->copies, copy, bytes(w, gpa), la.la & ~PLEX86_PAGE_MASK) ?
 		       PLEX86_CODE_TRAP : PLEX86_CODE_OK;
 	}
 	if (n->prot[index] & PLEX86_PROT_EXEC)
 		return PLEX86_CODE_OK;
-	v = plex86_leaf_view(n, index);
-	f = v.allowed ? plex86_frame_of(w, v.frame) : NULL;
+	f = guest_code(s, la, &gpa);
 	if (!f)
 		return PLEX86_CODE_OK;
 	if (f->flip_epoch == w->epoch && f->flips >= PLEX86_MAX_FLIPS)
 		return PLEX86_CODE_FLIPS;
-	found = f->flags & PLEX86_FRAME_SCANNED ? f->findings & forbidden(s, la.la) : 0;
+	found = f->flags & PLEX86_FRAME_SCANNED ? findings(s, f, la.la & PLEX86_PAGE_MASK, gpa) : 0;
 	if (found && !may_copy(w, f, found))
 		return PLEX86_CODE_REFUSED;
 	return PLEX86_CODE_OK;
+}
+
+/* What traps would have to be set on, if RDTSC is made to trap in another way. */
+static uint16_t but_tsc(const struct plex86_world *w, uint16_t found)
+{
+	return of_bytes(found) & ~(w->ops->trap_tsc ? PLEX86_FOUND_TSC : 0);
+}
+
+unsigned int plex86_code_price(struct plex86_shadow *s, plex86_gva_t la)
+{
+	const struct plex86_world *w = s->world;
+	struct plex86_frame *f;
+	plex86_gpa_t gpa;
+	uint16_t rest;
+
+	f = guest_code(s, la, &gpa);
+	if (!f)
+		return TRAPS_PRICE;
+	if (!f->traps) {
+		rest = but_tsc(w, findings(s, f, la.la & PLEX86_PAGE_MASK, gpa));
+		f->traps = rest ? plex86_traps_needed(s, bytes(w, gpa), rest) : 1;
+		if (!f->traps)
+			f->traps = PLEX86_MAX_TRAPS;
+	}
+	return f->traps * ((f->flags & PLEX86_FRAME_HOT) && plex86_traps_free(s, f->traps) ?
+			   TRAPS_AGAIN : TRAPS_PRICE);
 }
 
 /* The bytes of RDTSC are the most common finding by far, and one switch covers them all. */
@@ -217,39 +279,37 @@ void plex86_copy_was_read(struct plex86_node *n, unsigned int index)
 
 bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 {
-	struct plex86_node *n = plex86_tree_leaf(s, la, true);
-	struct plex86_view v;
-	unsigned int index;
+	const bool strict = s->world->strict;
 	uint64_t page = la.la & PLEX86_PAGE_MASK;
-	const uint8_t *code;
 	struct plex86_frame *f;
+	struct plex86_node *n;
+	const uint8_t *code;
 	uint16_t found, rest;
+	plex86_gpa_t gpa;
 
-	if (!n)
+	f = guest_code(s, la, &gpa);
+	if (!f)
 		return false;
-	index = plex86_leaf_index(n, la);
-	v = plex86_leaf_view(n, index);
-	f = plex86_frame_of(s->world, v.frame);
-	code = plex86_ram_host(s->world->ram, v.frame, PLEX86_PAGE_SIZE);
-	if (!(v.allowed & PLEX86_PROT_EXEC) || !f || !code)
-		return false;
-	found = findings(s->world, f, v.frame, forbidden(s, la.la));
+	code = bytes(s->world, gpa);
+	found = findings(s, f, page, gpa);
 	if (found & PLEX86_FOUND_SELREAD)
 		return false;	/* nothing says where */
 	found = of_bytes(found);
 	/* All of the rest, or trapping RDTSC would only make trips dearer. */
-	rest = s->world->ops->trap_tsc ? found & ~PLEX86_FOUND_TSC : found;
+	rest = but_tsc(s->world, found);
 	/* IRET with RF set, and MOV SS, pass over a breakpoint: not exact enough for strict=1. */
-	if (rest && (s->world->strict || !plex86_traps_possible(s, code, rest)))
+	if (rest && (strict || !plex86_traps_needed(s, code, rest)))
 		return false;
 	if (found != rest && !trap_tsc(s))
 		rest = found;
-	if (rest && (s->world->strict || !plex86_traps_grant(s, page, code, rest)))
+	if (rest && (strict || !plex86_traps_grant(s, page, code, rest)))
 		return false;
-	if (!plex86_map(n, index, v.frame, PLEX86_PROT_READ | PLEX86_PROT_EXEC)) {
+	n = plex86_tree_leaf(s, la, true);
+	if (!plex86_map(n, plex86_leaf_index(n, la), gpa, PLEX86_PROT_READ | PLEX86_PROT_EXEC)) {
 		plex86_traps_drop(&s->traps, page);
 		return false;
 	}
+	f->flags |= PLEX86_FRAME_HOT;
 	s->world->stats.pages_trapped++;
 	return true;
 }

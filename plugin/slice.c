@@ -17,9 +17,6 @@
 /* Native re-entries after page faults before events get a look, at the latest. */
 #define MAX_FAULTS 64
 
-/* A page must have cost this many round trips in Bochs to get traps. */
-#define TRAPS_ROUND_TRIPS 40
-
 static void stuck_in(struct plex86_core *core, const struct plex86_cpu *cpu)
 {
 	core->stuck = true;
@@ -31,10 +28,10 @@ static enum plex86_code may_execute(struct plex86_core *core, struct plex86_shad
 				    plex86_gva_t rip)
 {
 	enum plex86_code code = plex86_code_check(s, rip);
+	const uint64_t trip = core->policy.break_even;
 
 	if (code == PLEX86_CODE_REFUSED &&
-	    plex86_traps_earned(&s->traps, rip, core->policy.break_even,
-				TRAPS_ROUND_TRIPS * core->policy.break_even) &&
+	    plex86_traps_earned(&s->traps, rip, trip, trip * plex86_code_price(s, rip)) &&
 	    plex86_map_trapped(s, rip))
 		return PLEX86_CODE_OK;
 	return code;

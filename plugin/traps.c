@@ -7,6 +7,14 @@
 
 #define MAX_DOUBLINGS 10
 
+/* In long mode the space may run 64-bit code later: REX bytes count as prefixes. */
+static int locate(const struct plex86_shadow *s, const uint8_t *code, uint16_t found, uint16_t *at)
+{
+	unsigned int max = s->world->caps->max_traps;
+
+	return max ? plex86_filter_locate(code, found, s->paging.mode == PLEX86_PAGING_LONG, at, max) : 0;
+}
+
 bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns, uint64_t worth)
 {
 	uint64_t page = la.la & PLEX86_PAGE_MASK;
@@ -76,19 +84,19 @@ unsigned int plex86_traps_list(const struct plex86_traps *t, plex86_gva_t out[PL
 	return n;
 }
 
-/* In long mode the space may run 64-bit code later: REX bytes count as prefixes. */
-static int locate(const struct plex86_shadow *s, const uint8_t *code, uint16_t found, uint16_t *at)
-{
-	unsigned int max = s->world->caps->max_traps;
-
-	return max ? plex86_filter_locate(code, found, s->paging.mode == PLEX86_PAGING_LONG, at, max) : 0;
-}
-
-bool plex86_traps_possible(const struct plex86_shadow *s, const uint8_t *code, uint16_t found)
+unsigned int plex86_traps_needed(const struct plex86_shadow *s, const uint8_t *code, uint16_t found)
 {
 	uint16_t at[PLEX86_MAX_TRAPS];
+	int n = locate(s, code, found, at);
 
-	return locate(s, code, found, at) > 0;
+	return n > 0 ? n : 0;
+}
+
+bool plex86_traps_free(const struct plex86_shadow *s, unsigned int n)
+{
+	plex86_gva_t used[PLEX86_MAX_TRAPS];
+
+	return plex86_traps_list(&s->traps, used) + n <= s->world->caps->max_traps;
 }
 
 bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, uint16_t found)

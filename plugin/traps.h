@@ -37,8 +37,11 @@ bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns
 /* Since native code stopped at the page of @la, Bochs will execute @insns more, wherever. */
 void plex86_traps_blame(struct plex86_traps *t, plex86_gva_t la, uint64_t insns);
 
-/* Could the findings @found in a page whose bytes are @code be dealt with by traps? */
-bool plex86_traps_possible(const struct plex86_shadow *s, const uint8_t *code, uint16_t found);
+/* Traps that the findings @found in a page whose bytes are @code take; 0: more than there are. */
+unsigned int plex86_traps_needed(const struct plex86_shadow *s, const uint8_t *code, uint16_t found);
+
+/* Are @n to be had without taking others' away? */
+bool plex86_traps_free(const struct plex86_shadow *s, unsigned int n);
 
 /*
  * Makes the page at @la, whose bytes are @code, safe to execute in @s by traps on

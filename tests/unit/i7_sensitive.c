@@ -5,9 +5,11 @@
  */
 #include <string.h>
 
+#include "plugin/core_internal.h"
 #include "vm.h"
 
 #define CODE UINT64_C(0x400000)
+#define CR4_FSGSBASE (1u << 16)
 
 static struct tables t;
 static uint64_t frame[4];
@@ -180,6 +182,39 @@ static void traps(void)
 	end("traps go from page to page, and the page that gave them up is unmapped");
 }
 
+static unsigned int price(uint64_t la)
+{
+	return plex86_code_price(vm.core->last, (plex86_gva_t){ la });
+}
+
+/* What takes more traps must be hotter; what had some, in another space too, less so. */
+static void price_of_traps(void)
+{
+	unsigned int one;
+
+	begin(PAGING_LONG);
+	put(frame[0] + 0x100, "\x0f\xa2", 2);
+	put(frame[1] + 0x100, "\x0f\xa2\x0f\xa2\x0f\xa2\x0f\xa2", 8);
+	put(frame[2] + 0x100, "\x66\x48\x0f\xa2", 4);
+	vm_core(2, false);
+	prot_after(CODE + 3 * PAGE, 3);
+	one = price(CODE);
+	is(price(CODE + PAGE), 4 * one, "four traps are four times as dear");
+	is(price(CODE + 3 * PAGE), one, "no page takes none");
+	ok(prot_after(CODE, 2000) & PLEX86_PROT_EXEC);
+	/* Another program, and another with traps of its own. */
+	tables_init(&t, PAGING_LONG);
+	tables_map(&t, CODE, frame[0], P_USER);
+	tables_map(&t, CODE + 2 * PAGE, frame[2], P_USER);
+	tables_map(&t, CODE + 3 * PAGE, frame[3], P_USER);
+	prot_after(CODE + 3 * PAGE, 2000);
+	ok(price(CODE) < one / 4);
+	put(frame[0] + 0x200, "\x90", 1);
+	prot_after(CODE, 1);
+	is(price(CODE), one, "new bytes, new price");
+	end("traps have their price");
+}
+
 /* The address is given to another page with other bytes. */
 static void remapped(void)
 {
@@ -210,19 +245,30 @@ static void both_modes(void)
 	exec(CODE + 0x100);
 	end("traps made for 32-bit code do not do for 64-bit code");
 
-	/* SYSENTER does not trap well here, and is undefined in 64-bit code. */
+	/* RDFSBASE is undefined once CR4 says so. */
+	begin(PAGING_LONG);
+	engine.caps.max_traps = 0;
+	put(frame[0] + 0x100, "\xf3\x0f\xae\xc0", 4);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	vm.less_cr4 = CR4_FSGSBASE;
+	prot_after(CODE, 3);
+	prot_after(CODE + PAGE, 2);
+	ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));
+	end("the filter becomes stricter when the guest's registers do");
+
+	/* 32-bit code, where AMD's CPUs have SYSCALL, may have its bytes in other instructions. */
 	begin(PAGING_LONG);
 	engine.caps.flags &= ~PLEX86_CAP_TRAP_SYSENTER;
 	engine.caps.flags |= PLEX86_CAP_SYSENTER_UD;
 	engine.caps.max_traps = 0;
-	put(frame[0] + 0x100, "\x0f\x34", 2);
+	put(frame[0] + 0x100, "\xe8\x00\x0f\x05\x00\x0f\x34", 7);
+	put(frame[1] + 0x100, "\x0f\x05", 2);
 	vm_core(2, false);
-	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
 	vm.cpu.mode = PLEX86_MODE_COMPAT;
-	prot_after(CODE, 3);
-	prot_after(CODE + PAGE, 2);
-	ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));
-	end("32-bit code makes the filter stricter");
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	ok(!(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC));
+	end("SYSCALL in 32-bit code");
 }
 
 /* 64-bit code may jump to 32-bit code, where some hosts take SYSCALL for their own. */
@@ -429,6 +475,7 @@ int main(void)
 	stamps_lost();
 	seams();
 	traps();
+	price_of_traps();
 	remapped();
 	both_modes();
 	syscalls(false, false);

@@ -123,6 +123,7 @@ static void load_tables(void)
 	cpu->cr0 = CR0_USUAL;
 	cpu->cr4 = CR4_OSFXSR | CR4_FSGSBASE | (t->pse ? CR4_PSE : 0) |
 		   (t->mode == PAGING_32 ? 0 : CR4_PAE) | vm.more_cr4;
+	cpu->cr4 &= ~vm.less_cr4;
 	cpu->efer = EFER_SCE | (t->nxe ? EFER_NXE : 0) | (t->mode == PAGING_LONG ? EFER_LMA : 0);
 	if (!cpu->mode)
 		cpu->mode = t->mode == PAGING_LONG ? PLEX86_MODE_64 : PLEX86_MODE_32;

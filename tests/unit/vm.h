@@ -237,6 +237,7 @@ struct vm {
 	struct plex86_cpu cpu;
 	struct plex86_vec vec;
 	uint64_t more_xcr0, more_cr4;	/* than the engine can load */
+	uint64_t less_cr4;		/* than usual */
 	struct plex86_env env;
 	const struct act *act;
 	uint64_t nacts;
