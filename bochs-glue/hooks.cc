@@ -151,6 +151,11 @@ static bx_accel_verdict_t run(Bit32u *ticks)
   return obey(verdict, &slice, ticks);
 }
 
+static void unspent(Bit32u ticks)
+{
+  if (core) plex86_core_unspent(core, ticks);
+}
+
 // Memory is allocated before devices are initialised, but after bochsrc was read.
 static Bit8u *ram_alloc(Bit64u bytes)
 {
@@ -188,7 +193,7 @@ static void memory_changed(void)
 }
 
 static const bx_cpu_accel_t ops = {
-  user_mode, run, page_decoded, page_written, stamps_reset, memory_changed, ram_alloc, ram_free
+  user_mode, run, unspent, page_decoded, page_written, stamps_reset, memory_changed, ram_alloc, ram_free
 };
 
 void plex86_hooks_register(bool (*is_enabled)(void), Bit64u (*scratch)(void), void (*end)(void))

@@ -76,6 +76,11 @@ void plex86_export_env(struct plex86_env *env)
 #if BX_SUPPORT_SVM
   if (cpu->in_svm_guest) env->nested = true;
 #endif
+#if BX_SUPPORT_MONITOR_MWAIT
+  env->monitor = cpu->monitor.armed();
+#else
+  env->monitor = false;
+#endif
 #if BX_SUPPORT_CET
   env->user_cet = cpu->msr.ia32_cet_control[1] != 0;
 #else

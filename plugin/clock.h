@@ -13,6 +13,7 @@
 struct plex86_clock {
 	uint64_t ips;		/* ticks per guest second */
 	uint64_t carry;		/* ns * ips not yet charged, below 10^9 */
+	uint64_t debt;		/* ticks that were charged, but that Bochs could not take yet */
 };
 
 /* Host nanoseconds that @ticks may last, rounded up, so that the event is due afterwards. */

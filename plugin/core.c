@@ -206,6 +206,15 @@ const char *plex86_core_engine_name(const struct plex86_core *core)
 	return core->ops ? core->ops->name : "none";
 }
 
+void plex86_core_unspent(struct plex86_core *core, uint32_t ticks)
+{
+	core->accounted -= ticks;
+	core->stats.native_ticks -= ticks;
+	core->policy.start -= ticks;
+	if (!core->verify)
+		core->clock.debt += ticks;
+}
+
 void plex86_core_drop_all(struct plex86_core *core)
 {
 	core->last = NULL;

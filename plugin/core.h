@@ -121,6 +121,12 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 				      struct plex86_vec *vec, struct plex86_slice *slice);
 
 /*
+ * Of the time that the last slice was charged with, Bochs has not let @ticks pass: a device
+ * wants to be heard first.  They are charged with the next slice.
+ */
+void plex86_core_unspent(struct plex86_core *core, uint32_t ticks);
+
+/*
  * Verify mode: between a slice and the place that it came to, Bochs asks at each
  * instruction boundary whether this is it, with its state in @cpu and .icount in
  * @slice.  PLEX86_REPLAY: not yet.

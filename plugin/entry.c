@@ -36,6 +36,7 @@ static const char *const names[PLEX86_REFUSALS] = {
 	[PLEX86_REFUSE_SMM] = "smm",
 	[PLEX86_REFUSE_NESTED] = "nested-guest",
 	[PLEX86_REFUSE_INHIBITED] = "inhibited",
+	[PLEX86_REFUSE_MONITOR] = "monitor",
 	[PLEX86_REFUSE_BREAKPOINT] = "breakpoint",
 	[PLEX86_REFUSE_FPU_OFF] = "fpu-off",
 	[PLEX86_REFUSE_SSE_OFF] = "sse-off",
@@ -176,6 +177,8 @@ enum plex86_refusal plex86_entry_check(const struct plex86_cpu *cpu, const struc
 		return PLEX86_REFUSE_NESTED;
 	if (env->inhibited)
 		return PLEX86_REFUSE_INHIBITED;
+	if (env->monitor)
+		return PLEX86_REFUSE_MONITOR;
 	r = check_flags(cpu);
 	if (!r)
 		r = check_control(cpu, env, caps);

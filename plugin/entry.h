@@ -24,6 +24,7 @@ enum plex86_refusal {
 	PLEX86_REFUSE_SMM,
 	PLEX86_REFUSE_NESTED,
 	PLEX86_REFUSE_INHIBITED,
+	PLEX86_REFUSE_MONITOR,
 	PLEX86_REFUSE_BREAKPOINT,
 	PLEX86_REFUSE_FPU_OFF,
 	PLEX86_REFUSE_SSE_OFF,
@@ -45,6 +46,7 @@ struct plex86_env {
 	bool smm;
 	bool nested;		/* VMX or SVM guest mode */
 	bool inhibited;		/* behind STI, MOV SS; or a debug trap pending */
+	bool monitor;		/* MONITOR or its like is armed: which stores count, Bochs alone sees */
 	bool user_cet;		/* shadow stack or branch tracking in user mode */
 	bool key_0_denied;	/* PKRU forbids something by protection key 0 */
 };

@@ -14,6 +14,9 @@
 
 #define HOT_MAX 32
 
+/* One instruction on, wherever that may be. */
+#define ANYWHERE UINT64_MAX
+
 /* A process can lose this many round trips of what it has earned before it is in the red. */
 #define CREDIT_MAX 6
 
@@ -172,7 +175,7 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 	advance(p, icount);
 	if (a->resume) {
 		a->resume = false;
-		if (has_space && rip == a->resume_rip)
+		if (has_space && (a->resume_rip == ANYWHERE || rip == a->resume_rip))
 			return PLEX86_PLAN_NATIVE;
 		a->begun = false;
 		a->length = 0;
@@ -234,8 +237,8 @@ void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint6
 	a->length += earned;
 	a->hot = HOT_MAX;
 	p->continuing = end != PLEX86_SLICE_ASYNC;
-	a->resume = end == PLEX86_SLICE_ASYNC;
-	a->resume_rip = rip;
+	a->resume = end == PLEX86_SLICE_ASYNC || end == PLEX86_SLICE_FAULT;
+	a->resume_rip = end == PLEX86_SLICE_FAULT ? ANYWHERE : rip;
 	cost = (uint64_t)((double)cost_ns / p->insn_ns);
 	book(p, a, (int64_t)earned, (int64_t)cost);
 	/* Who came upon a page for Bochs at a loss may do so again soon: a loop calls into it. */

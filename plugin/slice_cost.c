@@ -107,7 +107,8 @@ void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, 
 	/* A deadline that has passed has passed, or it would never be reached. */
 	if (exit->reason == PLEX86_EXIT_DEADLINE && own < budget_ns)
 		own = budget_ns;
-	total = (uint64_t)run->slice->ticks + plex86_clock_charge(&core->clock, own);
+	total = run->slice->ticks + core->clock.debt + plex86_clock_charge(&core->clock, own);
+	core->clock.debt = 0;
 	run->slice->ticks = total > UINT32_MAX ? UINT32_MAX : (uint32_t)total;
 	core->stats.native_ns += exit->ran_ns;
 }

@@ -21,7 +21,7 @@ ln -s "$top_builddir"/bochs/plugins/* "$saver" "$work/plugins/"
 cd "$work/cwd" || exit 1
 
 # About the middle of the guest's tests.
-tick=500000000
+tick=700000000
 options=(-c "$(default_model)" -e 8 -g 0x35 -s 2000 -n 50 -t 60 -b "$BOCHS")
 
 plain() {

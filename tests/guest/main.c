@@ -158,6 +158,8 @@ static void run_groups(void)
 		tests_hostile();
 	if (param.groups & GROUP_FUZZ)
 		tests_fuzz();
+	if (param.groups & GROUP_SERIAL)
+		tests_serial();
 	if (param.groups & GROUP_BOCHS_DIFFERS)
 		tests_code_bochs_differs();
 }

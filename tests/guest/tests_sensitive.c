@@ -29,7 +29,7 @@ PROGRAM(fsgsbase);
 PROGRAM(write_bases);
 #define LOAD(name) load_blob(sens_##name, sens_##name##_end)
 /* With UD2 in place of INT 0x80, which 64-bit code may not have natively under strict=1. */
-#define LOAD_TO_UD2(name) load_blob(sens_##name, sens_##name##_end - 2)
+#define LOAD_TO_UD2(name) load_blob(sens_##name, (const u8 *)((ulong)sens_##name##_end - 2))
 
 #define CR0_EM		4u
 #define CR4_UMIP	0x800u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Time: endless user loops are preempted by every timer, clocks run forwards.
- * When a tick comes and how many there are is nobody's business here.
+ * When a tick comes is nobody's business here.
  */
 #include "tk.h"
 
@@ -14,9 +14,8 @@ PROGRAM(cpuid);
 PROGRAM(x87);
 PROGRAM(lock);
 PROGRAM(io);
-#ifndef __x86_64__
 PROGRAM(mov_ss);
-#endif
+PROGRAM(umwait);
 PROGRAM(tsc_order);
 PROGRAM(rdtsc);
 PROGRAM(rdtscp);
@@ -27,6 +26,10 @@ PROGRAM(spin_forever);
 #define MSR_TSC_AUX	0xc0000103
 #define CPUID_RDTSCP	(1u << 27)	/* 80000001, edx */
 #define LAPIC_COUNT	50000u
+#define CPUID_WAITPKG	(1u << 5)	/* 7, ecx */
+
+#define COM1		0x3f8
+#define COM1_VECTOR	(VEC_IRQ + 4)
 
 static const struct loop {
 	const char *name;
@@ -121,7 +124,6 @@ static void tick_after_sti(void)
 	pit_hz(1000);
 }
 
-#ifndef __x86_64__
 /* Nothing comes between MOV SS and the instruction behind it, whoever executes them. */
 static void no_tick_behind_mov_ss(void)
 {
@@ -146,7 +148,6 @@ static void no_tick_behind_mov_ss(void)
 	expect(n == 200);
 	expect(between == 0);
 }
-#endif
 
 static void tsc_goes_forwards(void)
 {
@@ -202,21 +203,166 @@ static void tsc_over_user_time(void)
 	expect(rdtsc() > t1);
 }
 
+/* TSC from one tick to the next, the mean of 20 that are too far apart for any to be lost. */
+static u32 between_ticks(u32 vec)
+{
+	u32 n = 0, t0 = 0;
+
+	LOAD(spin_forever);
+	for (;;) {
+		if (run_to_tick() != vec)
+			continue;
+		if (!n++)
+			t0 = (u32)rdtsc();
+		else if (n > 20)
+			return ((u32)rdtsc() - t0) / 20;
+	}
+}
+
+/* While programs spin for @spin of the TSC a tick is due each @period: do all come? */
+static bool all_counted(const char *name, const u32 *count, u32 spin, u32 period)
+{
+	u64 t0, t1;
+	u32 n, want;
+	bool all;
+
+	LOAD(spin_forever);
+	run_to_tick();
+	t0 = rdtsc();
+	n = *count;
+	do {
+		run_to_tick();
+		t1 = rdtsc();
+	} while (t1 - t0 < spin);
+	n = *count - n;
+	want = (u32)(t1 - t0) / period;
+	all = n + n / 50 + 2 >= want;
+	say("  %s: %s\n", name, all ? "yes" : "no");
+	if (!all)
+		say("  %u of %u\n", n, want);
+	return all;
+}
+
+/* As many ticks come as are due, however many: kernels tell the time by them. */
+static void no_tick_is_lost(void)
+{
+	static const struct { const char *name; u32 hz; } pit[] = {
+		{ "PIT, 1 kHz", 1000 }, { "PIT, 8 kHz", 8000 }, { "PIT, 20 kHz", 20000 },
+	};
+	u32 second;
+
+	pit_hz(100);
+	second = 100 * between_ticks(VEC_IRQ);
+	for (u32 i = 0; i < ARRAY_SIZE(pit); i++) {
+		pit_hz(pit[i].hz);
+		expect(all_counted(pit[i].name, &ticks, second / 2, second / pit[i].hz));
+	}
+	pit_hz(1000);
+}
+
+static void no_lapic_tick_is_lost(void)
+{
+	u32 period;
+
+	outb(0x21, 0xff);			/* no PIT now */
+	lapic_timer(20 * LAPIC_COUNT);
+	period = between_ticks(VEC_LAPIC) / 400;
+	lapic_timer(LAPIC_COUNT / 20);
+	expect(all_counted("local APIC", &lapic_ticks, period * 10000, period));
+	lapic_timer(0);
+	u_spin();				/* takes a tick that is still on its way */
+	outb(0x21, 0xfe);
+}
+
+/* What comes in by a serial line while a program computes (tests/boot/serial.t sends it). */
+static void serial_input(void)
+{
+	enum { DATA = COM1, IER, FCR, LCR, MCR, LSR };
+	u32 got = 0, lost = 0, over = 0, n;
+	u8 last = 0, status;
+
+	outb(LCR, 0x80);			/* 115200 8N1, interrupts at 8 bytes: as Linux */
+	outb(DATA, 1);
+	outb(IER, 0);
+	outb(LCR, 3);
+	outb(FCR, 0x87);
+	outb(MCR, 0x0b);
+	outb(IER, 5);
+	while (inb(LSR) & 1)
+		inb(DATA);
+	inb(FCR);
+	pit_hz(100);
+	outb(0x21, 0xee);
+	LOAD(spin_forever);
+	for (n = 0; n < 600 && got < 4096; n++) {
+		if (run_to_tick() != COM1_VECTOR)
+			continue;
+		n = 0;
+		while ((status = inb(LSR)) & 3) {
+			over += !!(status & 2);
+			if (status & 1) {
+				u8 b = inb(DATA);
+
+				/* The sender counts from 32 to 95. */
+				if (got++)
+					lost += (b - last - 1u) & 63;
+				last = b;
+			}
+		}
+		inb(FCR);
+		eoi(COM1_VECTOR);
+	}
+	outb(IER, 0);
+	outb(0x21, 0xfe);
+	pit_hz(1000);
+	say("  %s, %u lost, %u overruns\n", got ? "input" : "no input", lost, over);
+	expect(lost == 0 && over == 0);
+}
+
+/* A program waits for its own store, which was made before: only Bochs sees that. */
+static void store_before_umwait(void)
+{
+	u32 r[4], a0;
+
+	cpuid(7, 0, r);
+	if (!(r[2] & CPUID_WAITPKG)) {
+		say("  the CPU model has no UMWAIT\n");
+		return;
+	}
+	pit_hz(50);
+	LOAD(umwait);
+	a0 = ticks;
+	expect(run() == VEC_INT80);
+	say("  %s\n", ticks - a0 < 100 ? "it did not wait" : "it waited for ticks");
+	expect(ticks - a0 < 100);
+	pit_hz(1000);
+}
+
 void tests_time(void)
 {
 	static const struct test t[] = {
+		{ "store_before_umwait", ENV_ALL, store_before_umwait },
 		{ "preempted_by_pit", ENV_ALL, preempted_by_pit },
 		{ "preempted_by_local_apic", ENV_ALL, preempted_by_local_apic },
 		{ "both_timers", ENV_ALL, both_timers },
 		{ "tick_after_sti", ENV_ALL, tick_after_sti },
-#ifndef __x86_64__
-		{ "no_tick_behind_mov_ss", ENV_32, no_tick_behind_mov_ss },
-#endif
+		{ "no_tick_behind_mov_ss", ENV_ALL, no_tick_behind_mov_ss },
 		{ "tsc_goes_forwards", ENV_ALL, tsc_goes_forwards },
 		{ "tsc_user_between_kernel", ENV_ALL, tsc_user_between_kernel },
 		{ "tsc_over_user_time", ENV_ALL, tsc_over_user_time },
 		{ "rdtscp_aux", ENV_ALL, rdtscp_aux },
+		{ "no_tick_is_lost", ENV_ALL, no_tick_is_lost },
+		{ "no_lapic_tick_is_lost", ENV_L4, no_lapic_tick_is_lost },
 	};
 
 	run_tests("time", t, ARRAY_SIZE(t));
+}
+
+void tests_serial(void)
+{
+	static const struct test t[] = {
+		{ "serial_input", ENV_L4, serial_input },
+	};
+
+	run_tests("serial", t, ARRAY_SIZE(t));
 }

@@ -67,6 +67,22 @@ time_\name\()_end:
 	jmp	1b
 	PROGRAM_END mov_ss
 
+	PROGRAM	umwait			/* 200 times: a store between UMONITOR and UMWAIT */
+	mov	$200, %esi
+1:	mov	$U_DATA, %eax
+	.byte	0xf3, 0x0f, 0xae, 0xf0		/* umonitor %eax, or %rax */
+	mov	$300000, %ecx
+2:	loop	2b
+	movb	$1, U_DATA
+	mov	$-1, %edx
+	mov	$-1, %eax
+	xor	%ecx, %ecx
+	.byte	0xf2, 0x0f, 0xae, 0xf1		/* umwait %ecx */
+	dec	%esi
+	jnz	1b
+	int	$VEC_INT80
+	PROGRAM_END umwait
+
 	PROGRAM	tsc_order		/* dx rounds; bx counts steps backwards */
 	mov	%edx, %ebp
 	xor	%ebx, %ebx

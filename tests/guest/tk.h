@@ -102,6 +102,7 @@ extern u32 wrong, checks;
 #define GROUP_SEGMENTS	16u
 #define GROUP_HOSTILE	32u
 #define GROUP_FUZZ	128u		/* the cases on the disk; not run by default */
+#define GROUP_SERIAL	256u		/* somebody types at COM1; not run by default */
 #define GROUP_BOCHS_DIFFERS 64u		/* plain Bochs is known to be wrong; not run by default */
 
 struct test {
@@ -123,6 +124,7 @@ void tests_code(void);
 void tests_jit(void);
 void tests_code_bochs_differs(void);
 void tests_time(void);
+void tests_serial(void);
 void tests_sensitive(void);
 void tests_segments(void);
 void tests_v86(void);

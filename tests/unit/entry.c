@@ -86,6 +86,7 @@ static void refusals(void)
 	REFUSED(M64, ALL_CAPS, in.env.smm = true, PLEX86_REFUSE_SMM);
 	REFUSED(M64, ALL_CAPS, in.env.nested = true, PLEX86_REFUSE_NESTED);
 	REFUSED(M64, ALL_CAPS, in.env.inhibited = true, PLEX86_REFUSE_INHIBITED);
+	REFUSED(M64, ALL_CAPS, in.env.monitor = true, PLEX86_REFUSE_MONITOR);
 	REFUSED(M64, ALL_CAPS, in.cpu.dr7 |= 1, PLEX86_REFUSE_BREAKPOINT);
 	REFUSED(M64, ALL_CAPS, in.cpu.dr7 |= 0x80, PLEX86_REFUSE_BREAKPOINT);
 	REFUSED(M64, ALL_CAPS, in.cpu.cr0 |= 4, PLEX86_REFUSE_FPU_OFF);
@@ -235,8 +236,8 @@ static void the_names(void)
 {
 	static const char *const want[] = {
 		"ok", "not-user", "virtual-8086", "trap-flag", "iopl-3", "virtual-if", "a20-off",
-		"smm", "nested-guest", "inhibited", "breakpoint", "fpu-off", "sse-off", "xcr0",
-		"syscall-off", "alignment-check", "cpu-feature", "paging-mode", "32-bit-code",
+		"smm", "nested-guest", "inhibited", "monitor", "breakpoint", "fpu-off", "sse-off",
+		"xcr0", "syscall-off", "alignment-check", "cpu-feature", "paging-mode", "32-bit-code",
 		"segments", "selectors", "engine",
 	};
 	unsigned int i, wrong = 0;

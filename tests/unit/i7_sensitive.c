@@ -327,7 +327,7 @@ static void width_changes(void)
 	engine.script = jumps;
 	vm.cpu.rip = CODE;
 	vm.cpu.mode = PLEX86_MODE_64;
-	is(vm_slice_only(), PLEX86_RAN, "a run that comes back with another width of code");
+	is(vm_slice_only(), PLEX86_STEP, "a run that comes back with another width of code");
 	ok(!(engine_prot(CODE + PAGE) & PLEX86_PROT_EXEC));
 	engine.script = NULL;
 	end("its page is not mapped by the rules of the first");

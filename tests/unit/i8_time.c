@@ -3,6 +3,7 @@
  * I8: what a slice costs the guest.  Ticks are charged for what ran, at least
  * one, and the budget that an engine gets ends at the next timer event.
  */
+#include "plugin/core_internal.h"
 #include "vm.h"
 
 #define LA	UINT64_C(0x40000000)
@@ -140,6 +141,31 @@ static void undefined(void)
 	end("the length of a trip that ends by #UD");
 }
 
+/* Time that a device cuts short is charged later, before anything else. */
+static void unspent_time(void)
+{
+	const struct report late = { PLEX86_EXIT_DEADLINE, 8100, 0 };
+
+	begin(1000000000, 100);
+	slice(5000, late, none);
+	is(vm.slice.ticks, 8000, "3000 ticks too late");
+	plex86_core_unspent(vm.core, 2900);
+	slice(5000, (struct report){ PLEX86_EXIT_DEADLINE, 2200, 0 }, none);
+	is(budgets[0], 2100, "the budget is what the debt leaves of the time to the next event");
+	is(vm.slice.ticks, 5000, "both are charged");
+	slice(5000, late, none);
+	plex86_core_unspent(vm.core, 6000);
+	is(slice(5000, late, none), PLEX86_RAN, "a debt beyond the next event");
+	is(nreports, 0, "leaves no time to run");
+	is(vm.slice.ticks, 5000, "but time passes");
+	is(vm.core->policy.start, vm.slice.icount + 5000, "for the policy too");
+	slice(5000, (struct report){ PLEX86_EXIT_KICK, 1100, 0 }, none);
+	is(vm.slice.ticks, 2000, "then the rest, and no more");
+	slice(5000, (struct report){ PLEX86_EXIT_KICK, 1100, 0 }, none);
+	is(vm.slice.ticks, 1000, "it is paid once");
+	end("time that is charged later");
+}
+
 static void several_runs(void)
 {
 	const struct report trap = { PLEX86_EXIT_TRAP, 1300, 0 };
@@ -150,9 +176,9 @@ static void several_runs(void)
 	is(nreports, 2, "two runs in one slice");
 	is(budgets[1], 3000, "the second gets what the first left");
 	is(vm.slice.ticks, 2300, "both are charged");
-	is(slice(5000, (struct report){ PLEX86_EXIT_PAGE, 6000, LA + 16 * PAGE }, trap), PLEX86_RAN,
+	is(slice(5000, (struct report){ PLEX86_EXIT_PAGE, 6000, LA + 16 * PAGE }, trap), PLEX86_STEP,
 	   "a page when the time is over");
-	is(nreports, 1, "no second run: the event comes first");
+	is(nreports, 1, "no second run: Bochs does one instruction, then the event comes");
 	is(vm.slice.ticks, 5000, "what ran is charged");
 	slice(5000, (struct report){ PLEX86_EXIT_PAGE, 5999, LA + 32 * PAGE }, trap);
 	is(nreports, 2, "a tick is left: run");
@@ -254,6 +280,7 @@ int main(void)
 	one_run();
 	learned_trip();
 	undefined();
+	unspent_time();
 	several_runs();
 	long_run(1000000000);
 	long_run(15000000);
