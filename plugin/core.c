@@ -211,6 +211,7 @@ void plex86_core_unspent(struct plex86_core *core, uint32_t ticks)
 	core->accounted -= ticks;
 	core->stats.native_ticks -= ticks;
 	core->policy.start -= ticks;
+	/* Verify mode's slices last as long as Bochs takes for them, not a little longer. */
 	if (!core->verify)
 		core->clock.debt += ticks;
 }

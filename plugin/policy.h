@@ -97,7 +97,7 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 enum plex86_slice_end {
 	PLEX86_SLICE_ASYNC,	/* deadline or kick: the burst may go on */
 	PLEX86_SLICE_STEP,	/* an instruction must be emulated */
-	PLEX86_SLICE_FAULT,	/* the same, and as ASYNC behind it: time was up at a fault */
+	PLEX86_SLICE_FAULT,	/* the same, for it may be behind a MOV SS; then as ASYNC */
 	PLEX86_SLICE_STUCK,	/* as STEP, and it will trap again: this page is for Bochs */
 };
 

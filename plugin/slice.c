@@ -58,15 +58,6 @@ static enum plex86_verdict end(struct plex86_run *run, enum plex86_slice_end how
 	return PLEX86_STEP;
 }
 
-/*
- * Time is up, and an instruction that faulted is next.  It comes before events: the one before
- * it may be a MOV SS, which no interrupt may follow and of which Bochs knows nothing.
- */
-static enum plex86_verdict end_at_fault(struct plex86_run *run)
-{
-	return end(run, PLEX86_SLICE_FAULT);
-}
-
 /* The engine failed, with the state as it was before. */
 static enum plex86_verdict fail(struct plex86_run *run, int err)
 {
@@ -262,12 +253,12 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 	if (core->verify)
 		copied = plex86_verify_write(core->verify, run->space, at);
 	if (copied)
-		return copied > 0 && !time_is_up(run) ? PLEX86_GO_ON : end_at_fault(run);
+		return copied > 0 && !time_is_up(run) ? PLEX86_GO_ON : end(run, PLEX86_SLICE_FAULT);
 	switch (plex86_shadow_fault(run->space, at, rip, exit->access)) {
 	case PLEX86_FAULT_MAPPED:
 		core->stats.faults_mapped++;
 		if (time_is_up(run) || run->mapped++ >= MAX_FAULTS)
-			return end_at_fault(run);
+			return end(run, PLEX86_SLICE_FAULT);
 		return PLEX86_GO_ON;
 	case PLEX86_FAULT_GUEST:
 		core->stats.faults_guest++;
@@ -312,7 +303,7 @@ static enum plex86_verdict run_slice(struct plex86_run *run)
 		switch (exit.reason) {
 		case PLEX86_EXIT_PAGE:
 			verdict = plex86_entry_holds(entered, run->cpu->seg) ?
-				  page_fault(run, &exit) : end_at_fault(run);
+				  page_fault(run, &exit) : end(run, PLEX86_SLICE_FAULT);
 			break;
 		case PLEX86_EXIT_TRAP:
 			if (exit.vector != PLEX86_VECTOR_DB)

@@ -21,7 +21,7 @@
  *   (unless CAP_TRAP_CPUID), RDTSC, RDTSCP, RDPID, RDPKRU, UMIP=1 (SGDT, SIDT,
  *   SLDT, STR, SMSW are answered by the host kernel), VMMCALL in a virtual host.
  * - SYSCALL in 32-bit code, and SYSENTER in any mode on Intel, destroy the state that
- *   they trap from.  The core keeps their bytes out of pages that it maps executable;
+ *   they trap from.  The core keeps them out of pages that it maps executable;
  *   in 64-bit spaces too, as a far jump to 0x23 leads to 32-bit code
  *   (CAP_SYSENTER_UD).  If one runs all the same, run() says EXIT_BROKEN.
  * - SYSCALL in 64-bit mode returns RCX and R11 as the instruction leaves them, and

@@ -4,12 +4,8 @@
 # Time on a host with other work: slices end late then, and the guest's timers must not lose
 # interrupts by that.
 set -u
-. "$top_srcdir/tests/tap.sh"
-. "$top_srcdir/tools/lib/model.sh"
+. "$top_srcdir/tests/boot/kernel.sh"
 
-image=$top_builddir/tests/guest/tk64.img
-[ -r "$image" ] || tap_skip_all "there is no test kernel: the compiler can't make it"
-work=$(mktemp -d)
 busy=()
 end() {
 	kill "${busy[@]}" 2>/dev/null
@@ -23,7 +19,7 @@ for ((i = 0; i < 2 * $(nproc); i++)); do
 done
 
 boot() {
-	"$top_srcdir/tests/guest/run-guest" -c "$(default_model)" -e 8 -g 4 -s 1000 -t 300 -b "$BOCHS" \
+	"$here/run-guest" -c "$(default_model)" -e 8 -g 4 -s 1000 -t 300 -b "$BOCHS" \
 		-x "plex86: enabled=1, engine=process, handover=always, stats=$work/stats" \
 		bochs "$image" >"$work/log"
 }

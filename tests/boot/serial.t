@@ -4,12 +4,8 @@
 # Serial input while a program computes: natively nobody polls the line, and what has come
 # meanwhile must not overrun the port's 16 bytes when time is made up for.
 set -u
-. "$top_srcdir/tests/tap.sh"
-. "$top_srcdir/tools/lib/model.sh"
+. "$top_srcdir/tests/boot/kernel.sh"
 
-image=$top_builddir/tests/guest/tk64.img
-[ -r "$image" ] || tap_skip_all "there is no test kernel: the compiler can't make it"
-work=$(mktemp -d)
 typist=''
 end() {
 	[ -z "$typist" ] || kill "$typist" 2>/dev/null
@@ -25,7 +21,7 @@ for ((i = 0; i < 100; i++)); do
 done
 
 boot() {		# boot NAME OPTIONS
-	"$top_srcdir/tests/guest/run-guest" -c "$(default_model)" -e 8 -g 256 -s 1000 -t 300 -b "$BOCHS" \
+	"$here/run-guest" -c "$(default_model)" -e 8 -g 256 -s 1000 -t 300 -b "$BOCHS" \
 		-x "com1: enabled=1, mode=term, dev=$(cat "$work/terminal")" \
 		-x "plex86: $2" bochs "$image" >"$work/$1"
 }
@@ -36,7 +32,7 @@ says() {		# what the guest says of its input
 
 for how in plain native; do
 	options="enabled=0"
-	[ $how = plain ] || options="enabled=1, engine=process, stats=$work/stats"
+	[ $how = plain ] || options="enabled=1, engine=process, handover=always, stats=$work/stats"
 	tap "$how: the test kernel comes to its end" boot $how "$options"
 	tap "$how: there was input, and none was lost" grep -q '^  input, 0 lost, 0 overruns' "$work/$how"
 	says $how | tap_diag
