@@ -12,7 +12,8 @@ uint64_t plex86_beyond(const struct plex86_cpu *cpu, const struct plex86_caps *c
 	return cpu->cr4 & CR4_OSXSAVE ? cpu->xcr0 & ~caps->xcr0 : 0;
 }
 
-bool plex86_beyond_idle(uint64_t beyond, const struct plex86_vec *vec, const struct plex86_caps *caps)
+bool plex86_beyond_idle(uint64_t beyond, const struct plex86_vec *vec,
+			const struct plex86_caps *caps)
 {
 	const uint8_t *upper = vec->zmm_hi256[0];
 	size_t i;

@@ -26,7 +26,8 @@
 uint64_t plex86_beyond(const struct plex86_cpu *cpu, const struct plex86_caps *caps);
 
 /* Can this vector state be run with @beyond of it held back? */
-bool plex86_beyond_idle(uint64_t beyond, const struct plex86_vec *vec, const struct plex86_caps *caps);
+bool plex86_beyond_idle(uint64_t beyond, const struct plex86_vec *vec,
+			const struct plex86_caps *caps);
 
 /* What is held back while the engine runs. */
 struct plex86_beyond {

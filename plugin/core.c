@@ -137,8 +137,10 @@ int plex86_core_open(const struct plex86_core_config *config, const struct plex8
 			goto fini_world;
 		}
 	}
-	if (core->caps && plex86_filter_bitscan(core->caps->flags, config->tzcnt, config->lzcnt, false))
-		host->log(PLEX86_LOG_INFO, "the CPU model has TZCNT or LZCNT, and this host has not: pages "
+	if (core->caps &&
+	    plex86_filter_bitscan(core->caps->flags, config->tzcnt, config->lzcnt, false))
+		host->log(PLEX86_LOG_INFO,
+			  "the CPU model has TZCNT or LZCNT, and this host has not: pages "
 			  "with such code run in Bochs (cpu: model= could name an older one)");
 	plex86_policy_init(&core->policy, core->caps ? core->caps->round_trip_ns : 10000,
 			   INSN_NS_GUESS);

@@ -48,7 +48,8 @@ bool plex86_descriptors_linux(const struct plex86_world *w, const struct plex86_
 	unsigned int i;
 
 	for (i = 0; i < sizeof(slots) / sizeof(slots[0]); i++)
-		if ((read_slot(w, &now->gdt, slots[i].sel) & ~slots[i].ignored) != slots[i].descriptor)
+		if ((read_slot(w, &now->gdt, slots[i].sel) & ~slots[i].ignored) !=
+		    slots[i].descriptor)
 			return false;
 	return true;
 }
@@ -123,7 +124,8 @@ static void unwatch(struct plex86_world *w, struct plex86_table_copy *c)
 
 	for (i = 0; i < c->pages; i++)
 		if (c->page[i] != PLEX86_NOT_RAM)
-			w->frames[c->page[i] >> PLEX86_PAGE_SHIFT].flags &= ~PLEX86_FRAME_DESCRIPTORS;
+			w->frames[c->page[i] >> PLEX86_PAGE_SHIFT].flags &=
+				~PLEX86_FRAME_DESCRIPTORS;
 }
 
 /* True if the table is not where it was.  Pages that it left are watched no more. */
@@ -138,7 +140,8 @@ static bool follow(struct plex86_world *w, struct plex86_table_copy *c,
 	if (t.bytes > most)
 		t.bytes = most;
 	if (t.bytes)
-		pages = ((t.base & ~PLEX86_PAGE_MASK) + t.bytes + PLEX86_PAGE_SIZE - 1) >> PLEX86_PAGE_SHIFT;
+		pages = ((t.base & ~PLEX86_PAGE_MASK) + t.bytes + PLEX86_PAGE_SIZE - 1) >>
+			PLEX86_PAGE_SHIFT;
 	for (i = 0; i < pages; i++)
 		page[i] = find_page(w, &t, i);
 	if (t.base == c->where.base && t.bytes == c->where.bytes &&
@@ -187,7 +190,8 @@ static bool read_entry(struct plex86_world *w, const struct plex86_table_copy *c
 	for (i = 0; i < 8; i++, at++) {
 		uint64_t page = c->page[at >> PLEX86_PAGE_SHIFT];
 		plex86_gpa_t gpa = { page + (at & ~PLEX86_PAGE_MASK) };
-		const uint8_t *host = page == PLEX86_NOT_RAM ? NULL : plex86_ram_host(w->ram, gpa, 1);
+		const uint8_t *host =
+			page == PLEX86_NOT_RAM ? NULL : plex86_ram_host(w->ram, gpa, 1);
 
 		if (!host)
 			return false;

@@ -137,7 +137,8 @@ uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b)
 	memcpy(seam, a + PLEX86_PAGE_SIZE - half, half);
 	memcpy(seam + half, b, half);
 	/* Three bytes from the last but one, two or three from the last. */
-	return (plex86_filter_at(seam, 3) & ~plex86_filter_at(seam, 2)) | plex86_filter_at(seam + 1, 3);
+	return (plex86_filter_at(seam, 3) & ~plex86_filter_at(seam, 2)) |
+	       plex86_filter_at(seam + 1, 3);
 }
 
 uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict)

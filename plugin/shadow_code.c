@@ -103,7 +103,8 @@ static bool clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
 {
 	struct plex86_world *w = s->world;
 	const uint8_t *code = bytes(w, gpa);
-	const uint8_t *before = la ? plex86_code_at(s, (plex86_gva_t){ la - PLEX86_PAGE_SIZE }) : NULL;
+	const uint8_t *before =
+		la ? plex86_code_at(s, (plex86_gva_t){ la - PLEX86_PAGE_SIZE }) : NULL;
 	const uint8_t *after = plex86_code_at(s, (plex86_gva_t){ la + PLEX86_PAGE_SIZE });
 	const uint16_t mask = of_bytes(forbidden(s, la));
 

@@ -97,7 +97,8 @@ enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva
 
 	/* It can be executed, so this is no fetch: code reads the page that it is in. */
 	if (had == PLEX86_PROT_EXEC && n->frame[index] == v.frame.pa >> PLEX86_PAGE_SHIFT &&
-	    !((access & PLEX86_ACCESS_KNOWN) && (access & (PLEX86_ACCESS_WRITE | PLEX86_ACCESS_EXEC)))) {
+	    !((access & PLEX86_ACCESS_KNOWN) &&
+	      (access & (PLEX86_ACCESS_WRITE | PLEX86_ACCESS_EXEC)))) {
 		plex86_copy_was_read(n, index);
 		return PLEX86_FAULT_GUEST;
 	}

@@ -101,7 +101,8 @@ void plex86_remap(struct plex86_node *n, unsigned int index)
 	struct plex86_world *w = n->shadow->world;
 
 	if (op.prot == PLEX86_PROT_EXEC)
-		op.off = plex86_copy_offset(&w->copies, plex86_copy_find(&w->copies, n->frame[index]));
+		op.off = plex86_copy_offset(&w->copies,
+					    plex86_copy_find(&w->copies, n->frame[index]));
 	else
 		plex86_ram_offset(w->ram, gpa, &op.off);
 	queue(n->shadow, &op);

@@ -93,7 +93,8 @@ static void reread_lines(struct plex86_node *n)
 	uint32_t lines = n->dirty;
 
 	n->dirty = 0;
-	if (n->table != PLEX86_NO_TABLE && n->level < (n->shadow->paging.mode == PLEX86_PAGING_PAE ? 3 : 5))
+	if (n->table != PLEX86_NO_TABLE &&
+	    n->level < (n->shadow->paging.mode == PLEX86_PAGING_PAE ? 3 : 5))
 		w->host->watch_writes((plex86_gpa_t){ n->table & PLEX86_PAGE_MASK }, lines);
 	while (lines) {
 		unsigned int line = __builtin_ctz(lines), i;

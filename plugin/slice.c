@@ -370,7 +370,8 @@ enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cp
 	core->held = run_slice(&run);
 	if (!slice->changed)
 		return core->held;
-	same = plex86_verify_end(v, cpu, vec, core->stats.native_ns - native_ns, slice->single_step);
+	same = plex86_verify_end(v, cpu, vec, core->stats.native_ns - native_ns,
+				 slice->single_step);
 	*cpu = v->start;
 	*vec = v->start_vec;
 	/* Nothing has happened yet: Bochs goes there, and then time has passed. */

@@ -38,7 +38,8 @@ void plex86_cost_of_stuck(struct plex86_run *run);
 /* ---- refuse.c ---- */
 
 /* Nothing ran, for the reason @r; @detail, a static string or NULL, is the engine's own. */
-enum plex86_verdict plex86_refuse(struct plex86_run *run, enum plex86_refusal r, const char *detail);
+enum plex86_verdict plex86_refuse(struct plex86_run *run, enum plex86_refusal r,
+				  const char *detail);
 
 /* The space is no good any more, and is destroyed; the guest's state is exact. */
 void plex86_lose(struct plex86_run *run, const char *why);

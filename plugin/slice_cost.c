@@ -76,7 +76,8 @@ static void learn_trip(struct plex86_trip *t, uint64_t usual_ns, uint64_t ran_ns
  * engine measured when it opened, or much more, if a process woke on another core or a
  * timer fired in vain; but not what the host did with the core meanwhile.
  */
-static uint64_t overhead(const struct plex86_caps *caps, uint64_t usual, uint64_t took, uint64_t other)
+static uint64_t overhead(const struct plex86_caps *caps, uint64_t usual, uint64_t took,
+			 uint64_t other)
 {
 	uint64_t more = beyond(took, other);
 
@@ -102,8 +103,9 @@ void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, 
 		doubtful = COLD_NS;
 	}
 	run->own_ns += beyond(own, doubtful);
-	run->cost_ns += overhead(core->caps, core->caps->round_trip_ns + extra_ns(core->caps, s), took,
-				 own + run->maps_ns) + PLEX86_SLICE_NS;
+	run->cost_ns += overhead(core->caps, core->caps->round_trip_ns + extra_ns(core->caps, s),
+				 took, own + run->maps_ns) +
+			PLEX86_SLICE_NS;
 	/* A deadline that has passed has passed, or it would never be reached. */
 	if (exit->reason == PLEX86_EXIT_DEADLINE && own < budget_ns)
 		own = budget_ns;

@@ -197,8 +197,9 @@ void plex86_stats_log(const struct plex86_stats *s, const struct plex86_stats_co
 	log(PLEX86_LOG_INFO, line);
 	snprintf(line, sizeof(line),
 		 "exits: %" PRIu64 " trap, %" PRIu64 " page, %" PRIu64 " deadline, %" PRIu64
-		 " kick, %" PRIu64 " refused, %" PRIu64 " lost, %" PRIu64 " broken; page faults: %" PRIu64
-		 " mapped, %" PRIu64 " the guest's, %" PRIu64 " left to Bochs",
+		 " kick, %" PRIu64 " refused, %" PRIu64 " lost, %" PRIu64
+		 " broken; page faults: %" PRIu64 " mapped, %" PRIu64 " the guest's, %" PRIu64
+		 " left to Bochs",
 		 s->exits[PLEX86_EXIT_TRAP], s->exits[PLEX86_EXIT_PAGE],
 		 s->exits[PLEX86_EXIT_DEADLINE], s->exits[PLEX86_EXIT_KICK],
 		 s->exits[PLEX86_EXIT_REFUSED], s->exits[PLEX86_EXIT_LOST],

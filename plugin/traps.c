@@ -12,7 +12,9 @@ static int locate(const struct plex86_shadow *s, const uint8_t *code, uint16_t f
 {
 	unsigned int max = s->world->caps->max_traps;
 
-	return max ? plex86_filter_locate(code, found, s->paging.mode == PLEX86_PAGING_LONG, at, max) : 0;
+	if (!max)
+		return 0;
+	return plex86_filter_locate(code, found, s->paging.mode == PLEX86_PAGING_LONG, at, max);
 }
 
 bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns, uint64_t worth)

@@ -38,7 +38,8 @@ bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns
 void plex86_traps_blame(struct plex86_traps *t, plex86_gva_t la, uint64_t insns);
 
 /* Traps that the findings @found in a page whose bytes are @code take; 0: more than there are. */
-unsigned int plex86_traps_needed(const struct plex86_shadow *s, const uint8_t *code, uint16_t found);
+unsigned int plex86_traps_needed(const struct plex86_shadow *s, const uint8_t *code,
+				 uint16_t found);
 
 /* Are @n to be had without taking others' away? */
 bool plex86_traps_free(const struct plex86_shadow *s, unsigned int n);

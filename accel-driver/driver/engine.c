@@ -52,8 +52,10 @@ static int open_device(struct plex86_info *info, char *why)
 			return say(why, err, "you may not open " DRV_DEVICE
 				   ": join its group (usually kvm) and log in again");
 		if (err == -ENOENT || err == -ENXIO || err == -ENODEV)
-			return say(why, err, "there is no " DRV_DEVICE
-				   ": load the module (modprobe plex86); the kernel log says so if it refuses this host");
+			return say(why, err,
+				   "there is no " DRV_DEVICE
+				   ": load the module (modprobe plex86); the kernel log says so if "
+				   "it refuses this host");
 		snprintf(why, PLEX86_WHY_LEN, "opening " DRV_DEVICE ": %s", strerror(-err));
 		return err;
 	}
@@ -194,22 +196,29 @@ static int start(struct plex86_engine *e, const struct plex86_engine_config *con
 
 	e->vm = call(e->dev, PLEX86_VM_CREATE, NULL);
 	if (e->vm < 0)
-		return say(why, e->vm, "the module has no memory for a VM, or the limit on locked memory is used up");
+		return say(why, e->vm,
+			   "the module has no memory for a VM, or the limit on locked memory is "
+			   "used up");
 	ret = call(e->vm, PLEX86_VM_ADD_RAM, &ram);
 	if (ret)
-		return say(why, ret, "the module does not take the guest's RAM: it must be page-aligned");
+		return say(why, ret,
+			   "the module does not take the guest's RAM: it must be page-aligned");
 	e->vcpu = call(e->vm, PLEX86_VCPU_CREATE, NULL);
 	if (e->vcpu == -EOPNOTSUPP)
-		return say(why, e->vcpu, "the module refuses this process; the kernel log says why");
+		return say(why, e->vcpu,
+			   "the module refuses this process; the kernel log says why");
 	if (e->vcpu < 0)
-		return say(why, e->vcpu, "the module has no memory for a vCPU, or the limit on locked memory is used up");
+		return say(why, e->vcpu,
+			   "the module has no memory for a vCPU, or the limit on locked memory is "
+			   "used up");
 	ret = drv_vec_init(e);
 	if (ret)
 		return say(why, ret, "this CPU's XSAVE layout is not one that is known");
 	drv_fill_caps(e);
 	ret = drv_measure(e);
 	if (ret)
-		return say(why, ret, "a first run by the module failed; the kernel log may say more");
+		return say(why, ret,
+			   "a first run by the module failed; the kernel log may say more");
 	return 0;
 }
 
@@ -223,7 +232,8 @@ static int check_config(const struct plex86_engine_config *config, char *why)
 	if (!config->max_spaces)
 		return say(why, -EINVAL, "the engine needs room for one space at least");
 	if (!config->ram || !config->ram_size || config->ram_size % PLEX86_PAGE_SIZE)
-		return say(why, -EINVAL, "the guest's RAM must be one page at least, and whole pages");
+		return say(why, -EINVAL,
+			   "the guest's RAM must be one page at least, and whole pages");
 	if (fstat(config->ram_fd, &object))
 		return say(why, -errno, "the guest's RAM object is not an open descriptor");
 	if (object.st_size < 0 || (uint64_t)object.st_size < config->ram_size)

@@ -149,7 +149,8 @@ static void renew_msrs(struct plex86_vcpu *v)
 		if ((now ^ ours) & (clear | set))
 			v->saved_msr[i] = now;
 		else
-			v->saved_msr[i] = (now & ~(clear | set)) | (v->saved_msr[i] & (clear | set));
+			v->saved_msr[i] =
+				(now & ~(clear | set)) | (v->saved_msr[i] & (clear | set));
 		want = (now & ~clear) | set;
 		if (want != now)
 			wrmsrl(plex86_host.msr[i].msr, want);

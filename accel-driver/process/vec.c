@@ -48,7 +48,8 @@ int vec_init(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	__get_cpuid_count(XSTATE_LEAF, 1, &a, &b, &c, &d);
 	if (plex86_xstate_layout_init(&e->xlayout, host_xcr0(), leaf,
 				      !!(a & CPUIDD1_EAX_XSAVES))) {
-		process_why(why, "this CPU describes its XSAVE area in a way that isn't understood");
+		process_why(why,
+			    "this CPU describes its XSAVE area in a way that isn't understood");
 		return -ENODEV;
 	}
 	e->ximage = aligned_alloc(64, IMAGE_ROOM);
@@ -121,7 +122,8 @@ int vec_store(struct plex86_space *s, struct plex86_vec *vec, uint64_t xcr0)
 	if (e->xlayout.xcr0 & PLEX86_X_PKRU) {
 		/* The host's own default is no change by the guest. */
 		pkru = plex86_xstate_pkru(&e->xlayout, e->ximage);
-		if (pkru == e->pkru || ((e->caps.flags & PLEX86_CAP_EXEC_ONLY) && pkru == PKRU_KEY_0))
+		if (pkru == e->pkru ||
+		    ((e->caps.flags & PLEX86_CAP_EXEC_ONLY) && pkru == PKRU_KEY_0))
 			lost &= ~(uint64_t)PLEX86_X_PKRU;
 	}
 	s->held = *vec;
