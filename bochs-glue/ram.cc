@@ -4,6 +4,7 @@
 // pages elsewhere, and described to the core block by block.
 //
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -18,6 +19,20 @@ static int ram_fd = -1;
 static Bit8u *ram_base;
 static Bit64u ram_bytes; // what Bochs has asked for, and scratch memory behind it
 
+// A memory object counts as a file: beyond RLIMIT_FSIZE this is EFBIG, and a deadly signal.
+static int set_size(int fd, Bit64u bytes)
+{
+  struct sigaction ignore, old;
+
+  memset(&ignore, 0, sizeof(ignore));
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGXFSZ, &ignore, &old);
+  int ret = ftruncate(fd, (off_t) bytes), err = errno;
+  sigaction(SIGXFSZ, &old, NULL);
+  errno = err;
+  return ret;
+}
+
 Bit8u *plex86_ram_alloc(Bit64u bytes, Bit64u scratch)
 {
   if (ram_fd >= 0) return NULL; // one guest memory at a time
@@ -28,11 +43,11 @@ Bit8u *plex86_ram_alloc(Bit64u bytes, Bit64u scratch)
     return NULL;
   }
   void *base = MAP_FAILED;
-  if (ftruncate(fd, (off_t) bytes) == 0)
+  if (set_size(fd, bytes) == 0)
     base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) {
-    BX_ERROR(("plex86: can't allocate " FMT_LL "u bytes of shared guest RAM: %s", bytes,
-              strerror(errno)));
+    BX_ERROR(("plex86: can't allocate " FMT_LL "u bytes of shared guest RAM: %s%s", bytes,
+              strerror(errno), errno == EFBIG ? " (ulimit -f)" : ""));
     close(fd);
     return NULL;
   }

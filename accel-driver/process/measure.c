@@ -98,6 +98,24 @@ static int probe_icebp(struct plex86_space *s)
 	return 0;
 }
 
+/* decode.c counts on #GP by the IDT; with FRED, INT n may be an event behind itself. */
+static int probe_intn(struct plex86_space *s, char why[PLEX86_WHY_LEN])
+{
+	struct user_regs_struct r;
+	uint64_t at = s->stub + STUB_OFFSET(stub_intn);
+	int status, err;
+
+	err = try_at(s, s->engine->clean.cs, at, &r, &status);
+	if (err) {
+		process_why(why, "a container process can't be run: %s", strerror(-err));
+		return err;
+	}
+	if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGSEGV && r.rip == at)
+		return 0;
+	process_why(why, "this host doesn't report INT n as a fault at the instruction (FRED?)");
+	return -ENODEV;
+}
+
 static int probe_compat(struct plex86_space *s)
 {
 	struct user_regs_struct r;
@@ -318,6 +336,8 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 		return err;
 	}
 	err = probe_read(s, why);
+	if (!err)
+		err = probe_intn(s, why);
 	if (err)
 		goto destroy;
 	err = vec_probe(e, s->pid);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The code page of a container; see stub.h.  Position independent, no stack, no
- * store.  The tracer enters at stub_batch, stub_call, stub_popf or stub_icebp by
- * setting all registers, and gets control back by the trap at the end.
+ * store.  The tracer enters at stub_batch, stub_call, stub_popf, stub_icebp or
+ * stub_intn by setting all registers, and gets control back by the trap at the end.
  *
  * stub_batch:	RBX  first command		R12  how many, at least 1
  *		R15  the secret that the filter wants, in bits 63:32
@@ -16,8 +16,10 @@
 
 	.section .rodata.plex86_stub, "a", @progbits
 	.balign 64
-	.globl stub_start, stub_batch, stub_call, stub_called, stub_popf, stub_icebp, stub_end
-	.hidden stub_start, stub_batch, stub_call, stub_called, stub_popf, stub_icebp, stub_end
+	.globl stub_start, stub_batch, stub_call, stub_called, stub_popf
+	.globl stub_icebp, stub_intn, stub_end
+	.hidden stub_start, stub_batch, stub_call, stub_called, stub_popf
+	.hidden stub_icebp, stub_intn, stub_end
 
 stub_start:
 stub_batch:
@@ -53,6 +55,11 @@ stub_popf:
 	/* Where does RIP point when ICEBP traps?  Not the same on all hosts. */
 stub_icebp:
 	.byte	0xf1
+	int3
+
+	/* And when INT n does?  A fault leaves it on the instruction. */
+stub_intn:
+	int	$0x21
 	int3
 stub_end:
 

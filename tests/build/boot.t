@@ -45,4 +45,10 @@ boot() {
 tap "boots a floppy without the accelerator" boot
 tap "boots a floppy with plex86: enabled=0" boot 'plex86: enabled=0'
 
+# Guest memory that can be shared is a file to the kernel, which kills by a signal.
+little_files() {
+	(ulimit -f 20000 && boot 'plex86: enabled=1') && grep 'ulimit -f' bochs.log
+}
+tap "boots without acceleration, and says why, if files may not be as large as guest memory" little_files
+
 tap_done
