@@ -34,7 +34,7 @@ static struct plex86_copy *unused(struct plex86_copies *c)
 }
 
 struct plex86_copy *plex86_copy_make(struct plex86_copies *c, uint32_t frame, const uint8_t *code,
-				     uint16_t mask, bool long_mode)
+				     uint32_t mask, bool long_mode)
 {
 	struct plex86_copy *copy = plex86_copy_find(c, frame);
 

@@ -25,7 +25,7 @@ struct plex86_copies {
 	struct plex86_copy {
 		uint32_t frame;
 		uint32_t uses;		/* 0: free */
-		uint16_t mask;		/* findings that trap in it */
+		uint32_t mask;		/* findings that trap in it */
 		bool long_mode;		/* made for 64-bit code too */
 	} copy[PLEX86_COPIES];
 	unsigned int top;	/* no copy beyond has ever been used */
@@ -40,7 +40,7 @@ void plex86_copies_init(struct plex86_copies *c, void *ram, uint64_t off);
  * plex86_patch_page().  NULL: the page can't be patched, or there is no room.
  */
 struct plex86_copy *plex86_copy_make(struct plex86_copies *c, uint32_t frame, const uint8_t *code,
-				     uint16_t mask, bool long_mode);
+				     uint32_t mask, bool long_mode);
 
 /* The copy that mappings of @frame use; NULL: none. */
 struct plex86_copy *plex86_copy_find(struct plex86_copies *c, uint32_t frame);

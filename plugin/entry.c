@@ -99,7 +99,7 @@ static bool thread_selector(const struct plex86_seg *s, bool long64)
 	return s->sel == LINUX_DS;
 }
 
-bool plex86_thread_selectors(const struct plex86_cpu *cpu)
+static bool thread_selectors(const struct plex86_cpu *cpu)
 {
 	const struct plex86_seg *fs = &cpu->seg[PLEX86_FS], *gs = &cpu->seg[PLEX86_GS];
 	bool long64 = cpu->mode == PLEX86_MODE_64;
@@ -112,13 +112,13 @@ bool plex86_thread_selectors(const struct plex86_cpu *cpu)
  * An engine that can have no selectors but the host's shows these to a guest that
  * uses the same ones exactly.
  */
-static bool linux_selectors(const struct plex86_cpu *cpu)
+bool plex86_linux_selectors(const struct plex86_cpu *cpu)
 {
 	const uint16_t cs = cpu->mode == PLEX86_MODE_64 ? LINUX_CS64 : LINUX_CS32;
 	const uint16_t ds = cpu->seg[PLEX86_DS].sel, es = cpu->seg[PLEX86_ES].sel;
 
 	return cpu->seg[PLEX86_CS].sel == cs && cpu->seg[PLEX86_SS].sel == LINUX_DS &&
-	       (!ds || ds == LINUX_DS) && (!es || es == LINUX_DS) && plex86_thread_selectors(cpu);
+	       (!ds || ds == LINUX_DS) && (!es || es == LINUX_DS) && thread_selectors(cpu);
 }
 
 static enum plex86_refusal check_flags(const struct plex86_cpu *cpu)
@@ -197,7 +197,7 @@ enum plex86_refusal plex86_entry_check(const struct plex86_cpu *cpu, const struc
 	/* Vector instructions that the guest has not enabled would run on the host. */
 	if (strict && !(caps->flags & PLEX86_CAP_XCR0) && (caps->xcr0 & ~cpu->xcr0))
 		return PLEX86_REFUSE_XCR0;
-	if (strict && !(caps->flags & PLEX86_CAP_SELECTORS) && !linux_selectors(cpu))
+	if (strict && !(caps->flags & PLEX86_CAP_SELECTORS) && !plex86_linux_selectors(cpu))
 		return PLEX86_REFUSE_SELECTORS;
 	return PLEX86_OK;
 }

@@ -59,10 +59,10 @@ enum plex86_refusal plex86_entry_check(const struct plex86_cpu *cpu, const struc
 				       const struct plex86_caps *caps, bool strict);
 
 /*
- * Does user code see its FS and GS selectors where an engine has no others than the
- * host's?  So it does under 64-bit Linux, whose thread-local storage has the same ones.
+ * Does user code see its selectors where an engine has no others than the host's?  So it
+ * does under 64-bit Linux, also those of its thread-local storage.
  */
-bool plex86_thread_selectors(const struct plex86_cpu *cpu);
+bool plex86_linux_selectors(const struct plex86_cpu *cpu);
 
 /* A short name, stable (it is a key in the statistics file). */
 const char *plex86_refusal_name(enum plex86_refusal r);

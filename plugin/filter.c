@@ -7,7 +7,7 @@
 #include "insn.h"
 
 /* Group 15, 0F AE: memory forms XSAVE /4, XRSTOR /5, XSAVEOPT /6; register forms xxBASE. */
-static uint16_t group15(uint8_t modrm)
+static uint32_t group15(uint8_t modrm)
 {
 	unsigned int reg = (modrm >> 3) & 7;
 
@@ -17,7 +17,7 @@ static uint16_t group15(uint8_t modrm)
 }
 
 /* Group 9, 0F C7: memory forms XRSTORS /3, XSAVEC /4, XSAVES /5; register form RDPID /7. */
-static uint16_t group9(uint8_t modrm)
+static uint32_t group9(uint8_t modrm)
 {
 	unsigned int reg = (modrm >> 3) & 7;
 
@@ -27,7 +27,7 @@ static uint16_t group9(uint8_t modrm)
 }
 
 /* Group 7, 0F 01: fixed bytes in the register forms, descriptor-table stores in memory. */
-static uint16_t group7(uint8_t modrm)
+static uint32_t group7(uint8_t modrm)
 {
 	unsigned int reg = (modrm >> 3) & 7;
 
@@ -43,7 +43,7 @@ static uint16_t group7(uint8_t modrm)
 }
 
 /* Group 6, 0F 00: SLDT /0, STR /1, VERR /4, VERW /5. */
-static uint16_t group6(uint8_t modrm)
+static uint32_t group6(uint8_t modrm)
 {
 	unsigned int reg = (modrm >> 3) & 7;
 
@@ -52,7 +52,7 @@ static uint16_t group6(uint8_t modrm)
 	return reg == 4 || reg == 5 ? PLEX86_FOUND_SELECTOR : 0;
 }
 
-static uint16_t after_0f(const uint8_t *p, size_t left)
+static uint32_t after_0f(const uint8_t *p, size_t left)
 {
 	if (left < 1)
 		return 0;
@@ -72,7 +72,7 @@ static uint16_t after_0f(const uint8_t *p, size_t left)
 }
 
 /* REX2 with M0: the next byte is an opcode of the map that 0F leads to (Intel APX, 3.1.2.1). */
-static uint16_t after_rex2(const uint8_t *p, size_t left)
+static uint32_t after_rex2(const uint8_t *p, size_t left)
 {
 	if (left < 2 || !(p[0] & 0x80))
 		return 0;
@@ -83,7 +83,7 @@ static uint16_t after_rex2(const uint8_t *p, size_t left)
 	return after_0f(p + 1, 1) & ~PLEX86_FOUND_BITSCAN ? PLEX86_FOUND_REX2 : 0;
 }
 
-uint16_t plex86_filter_at(const uint8_t *p, size_t left)
+uint32_t plex86_filter_at(const uint8_t *p, size_t left)
 {
 	switch (p[0]) {
 	case 0x0f:	return after_0f(p + 1, left - 1);
@@ -93,11 +93,11 @@ uint16_t plex86_filter_at(const uint8_t *p, size_t left)
 	return 0;
 }
 
-uint16_t plex86_filter_scan(const uint8_t *code, size_t len)
+uint32_t plex86_filter_scan(const uint8_t *code, size_t len)
 {
 	static const uint8_t first[] = { 0x0f, 0xcd, 0xd5 };
 	const uint8_t *end = code + len, *p;
-	uint16_t found = 0;
+	uint32_t found = 0;
 	unsigned int i;
 
 	for (i = 0; i < sizeof(first); i++)
@@ -106,7 +106,7 @@ uint16_t plex86_filter_scan(const uint8_t *code, size_t len)
 	return found;
 }
 
-int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16_t *at, int max)
+int plex86_filter_locate(const uint8_t *code, uint32_t mask, bool long64, uint16_t *at, int max)
 {
 	const int size = (int)PLEX86_PAGE_SIZE;
 	int n = 0, i, begin;
@@ -129,7 +129,7 @@ int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16
 	return n;
 }
 
-uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b)
+uint32_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b)
 {
 	const size_t half = PLEX86_FILTER_TAIL - 1;
 	uint8_t seam[2 * (PLEX86_FILTER_TAIL - 1)];
@@ -141,10 +141,10 @@ uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b)
 	       plex86_filter_at(seam + 1, 3);
 }
 
-uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict)
+uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict)
 {
 	bool long64 = mode == PLEX86_MODE_64;
-	uint16_t mask = PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_PKRU;
+	uint32_t mask = PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_PKRU;
 
 	if (!(caps & PLEX86_CAP_TRAP_CPUID))
 		mask |= PLEX86_FOUND_CPUID;
@@ -163,22 +163,19 @@ uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 		else if (!long64)
 			mask |= strict ? PLEX86_FOUND_SYSCALL : PLEX86_FOUND_SYSCALL_INSN;
 	}
-	/* Under long mode it depends on the program's selectors: plex86_thread_selectors(). */
-	if (mode == PLEX86_MODE_32 && !(caps & PLEX86_CAP_SELECTORS))
-		mask |= PLEX86_FOUND_SELREAD;
-	if (strict) {
-		if (!(caps & PLEX86_CAP_TRAP_UMIP))
-			mask |= PLEX86_FOUND_UMIP;
-		if (!(caps & PLEX86_CAP_DESCRIPTORS))
-			mask |= PLEX86_FOUND_SELECTOR;
-		/* Also in 32-bit code that a far jump can make 64-bit code. */
-		if (mode != PLEX86_MODE_32 && !(caps & PLEX86_CAP_SYSCALL_EXACT))
-			mask |= PLEX86_FOUND_INT80;
-	}
+	if (!(caps & PLEX86_CAP_TRAP_UMIP))
+		mask |= strict ? PLEX86_FOUND_UMIP :
+			long64 ? PLEX86_FOUND_UMIP_64 : PLEX86_FOUND_UMIP_32;
+	if (!(caps & PLEX86_CAP_DESCRIPTORS))
+		mask |= strict ? PLEX86_FOUND_SELECTOR :
+			long64 ? PLEX86_FOUND_SELECTOR_64 : PLEX86_FOUND_SELECTOR_32;
+	/* With strict also in 32-bit code that a far jump can make 64-bit code. */
+	if (mode != PLEX86_MODE_32 && !(caps & PLEX86_CAP_SYSCALL_EXACT))
+		mask |= strict ? PLEX86_FOUND_INT80 : long64 ? PLEX86_FOUND_INT80_64 : 0;
 	return mask;
 }
 
-uint16_t plex86_filter_bitscan(uint32_t caps, bool tzcnt, bool lzcnt, bool strict)
+uint32_t plex86_filter_bitscan(uint32_t caps, bool tzcnt, bool lzcnt, bool strict)
 {
 	bool host_tzcnt = caps & PLEX86_CAP_TZCNT, host_lzcnt = caps & PLEX86_CAP_LZCNT;
 
@@ -187,7 +184,7 @@ uint16_t plex86_filter_bitscan(uint32_t caps, bool tzcnt, bool lzcnt, bool stric
 	return strict && (tzcnt != host_tzcnt || lzcnt != host_lzcnt) ? PLEX86_FOUND_BITSCAN : 0;
 }
 
-uint16_t plex86_filter_low(uint32_t caps, bool strict)
+uint32_t plex86_filter_low(uint32_t caps, bool strict)
 {
 	if (!(caps & PLEX86_CAP_SYSENTER_UD) || (caps & PLEX86_CAP_TRAP_SYSENTER))
 		return 0;

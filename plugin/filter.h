@@ -28,38 +28,54 @@
 #define PLEX86_FOUND_INT80	0x0100u	/* CD 80, which loses RAX[63:32] on some hosts */
 #define PLEX86_FOUND_RDPID	0x0200u	/* 0F C7 F8+r */
 #define PLEX86_FOUND_PKRU	0x0400u	/* RDPKRU, WRPKRU: 0F 01 EE, EF */
-#define PLEX86_FOUND_SELREAD	0x0800u	/* 32-bit code: MOV r/m, FS|GS, PUSH FS|GS */
 #define PLEX86_FOUND_SYSCALL	0x1000u	/* 0F 05 */
 #define PLEX86_FOUND_REX2	0x2000u	/* any of these as D5 xx opcode: APX can spell them so */
 #define PLEX86_FOUND_SYSCALL_INSN 0x4000u /* 0F 05, and it seems to be an instruction of its own */
 #define PLEX86_FOUND_BITSCAN	0x8000u	/* 0F BC|BD: BSF, BSR and, behind F3, TZCNT, LZCNT */
+/* The same for SELECTOR's bytes, UMIP's and INT80's, as instructions of 64- or of 32-bit code. */
+#define PLEX86_FOUND_SELECTOR_64 0x10000u
+#define PLEX86_FOUND_SELECTOR_32 0x20000u
+#define PLEX86_FOUND_UMIP_64	0x40000u
+#define PLEX86_FOUND_UMIP_32	0x80000u
+#define PLEX86_FOUND_INT80_64	0x100000u
+/* Reads and loads of segment registers and far transfers, whose bytes are everywhere. */
+#define PLEX86_FOUND_SEGMENT_64	0x0800u
+#define PLEX86_FOUND_SEGMENT_32	0x200000u
+#define PLEX86_FOUND_SEGMENT	(PLEX86_FOUND_SEGMENT_64 | PLEX86_FOUND_SEGMENT_32)
 
 /* Bytes that the longest sequence needs; also how much of the next page matters. */
 #define PLEX86_FILTER_TAIL	3
 
 /* The finding of a sequence that begins right at @code, of which @left bytes (1 or more) count. */
-uint16_t plex86_filter_at(const uint8_t *code, size_t left);
+uint32_t plex86_filter_at(const uint8_t *code, size_t left);
 
 /* Findings in @len bytes at @code. */
-uint16_t plex86_filter_scan(const uint8_t *code, size_t len);
+uint32_t plex86_filter_scan(const uint8_t *code, size_t len);
 
 /* Findings in sequences that begin in the page @a and end in the page @b behind it. */
-uint16_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b);
+uint32_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b);
 
 /* Findings that bytes don't tell, only instructions. */
-#define PLEX86_FOUND_DECODED	(PLEX86_FOUND_SELREAD | PLEX86_FOUND_SYSCALL_INSN)
+#define PLEX86_FOUND_DECODED	(PLEX86_FOUND_SEGMENT | PLEX86_FOUND_SYSCALL_INSN | \
+				 PLEX86_FOUND_SELECTOR_64 | PLEX86_FOUND_SELECTOR_32 | \
+				 PLEX86_FOUND_UMIP_64 | PLEX86_FOUND_UMIP_32 | \
+				 PLEX86_FOUND_INT80_64)
+
+/* The same findings as those of bytes, of which there may be more.  SEGMENT stays what it is. */
+uint32_t plex86_filter_bytes(uint32_t found);
 
 /*
  * Which of @mask (PLEX86_FOUND_DECODED) the page at @code seems to have, but for its first
- * bytes.  Not part of plex86_filter_scan(): it takes long.
+ * bytes.  @bytes is what plex86_filter_scan() found there.  Not part of that: it takes long.
  */
-uint16_t plex86_filter_decode(const uint8_t *code, uint16_t mask);
+uint32_t plex86_filter_decode(const uint8_t *code, uint32_t mask, uint32_t bytes);
 
 /*
- * The same for the first bytes, which are known for what they are by the page @before.  Where
- * that is NULL nothing but harmless bytes will do.
+ * The same for the first bytes, and for what begins with the last byte of the page before,
+ * @before, which says what they are.  Where that is NULL nothing but harmless bytes will do, and
+ * for PLEX86_FOUND_SEGMENT it is a guess.
  */
-uint16_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, uint16_t mask);
+uint32_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, uint32_t mask);
 
 /*
  * Where instructions with a finding in @mask can begin in a page of code:
@@ -67,7 +83,10 @@ uint16_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, 
  * begin with them.  Returns their number, or -1 if they are more or if one may
  * begin before the page.
  */
-int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16_t *at, int max);
+int plex86_filter_locate(const uint8_t *code, uint32_t mask, bool long64, uint16_t *at, int max);
+
+/* The same for PLEX86_FOUND_SEGMENT, but for a page's first bytes. */
+int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at, int max);
 
 /*
  * Which findings forbid native execution, for an engine with @caps
@@ -79,16 +98,16 @@ int plex86_filter_locate(const uint8_t *code, uint16_t mask, bool long64, uint16
  * in 64-bit code only, where it traps well; AMD's execute SYSCALL in every mode and
  * SYSENTER in none of a 64-bit host's.  64-bit code can become 32-bit code by a far jump.
  */
-uint16_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict);
+uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict);
 
 /*
  * The same for LZCNT and TZCNT, as the CPU model has them.  Without them a CPU executes BSR
  * and BSF (SDM vol. 2, LZCNT, TZCNT).  A host that has more than the model differs only where
  * programs use them without asking CPUID, as GCC's code does, whose result is the same.
  */
-uint16_t plex86_filter_bitscan(uint32_t caps, bool tzcnt, bool lzcnt, bool strict);
+uint32_t plex86_filter_bitscan(uint32_t caps, bool tzcnt, bool lzcnt, bool strict);
 
 /* What 64-bit code may not hold as well where 32-bit code can get at it: below 4 GiB. */
-uint16_t plex86_filter_low(uint32_t caps, bool strict);
+uint32_t plex86_filter_low(uint32_t caps, bool strict);
 
 #endif /* PLEX86_FILTER_H */

@@ -1,164 +1,317 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Findings whose bytes are everywhere, so that instructions have to be looked at:
+ * Findings whose bytes are everywhere, so that instructions have to be looked at.  Where an
+ * engine has the host's segments, descriptor tables and system calls, those are
  *
- * - 32-bit code that reads its FS or GS selector.  An engine that runs it under the
- *   host's selectors gives the wrong answer, and i386 glibc hands its own to clone().
- *   8C is also a displacement that compilers like: one page in seven.
- * - SYSCALL where 32-bit code can get at it.  Programs that are not position-independent
- *   (Debian's Python, GCC) have 0F 05 in many displacements.
+ * - what reads or loads a segment register, and far transfers, unless the guest's selectors are
+ *   the host's.  i386 glibc hands its GS to clone(); PUSH DS, POP DS around a system call would
+ *   load natively what was stored by Bochs, or the other way round.
+ * - LAR, LSL, VERR, VERW; SGDT and its kind; INT 0x80 in 64-bit code.  The vDSO of 64-bit Linux
+ *   asks LSL for the number of the processor.
+ * - SYSCALL where 32-bit code can get at it.  It is decoded as 32-bit code, which it is about,
+ *   and as 64-bit code, as a program that jumps there may have no other.
  *
- * Each place is decoded from some way before it, from a few bytes in a row, as nothing says
- * where instructions begin: most such streams soon fall into step with the real one.  Code
+ * Decoding begins some way before a place, from a few bytes in a row, as nothing says where
+ * instructions begin: most such streams soon fall into step with the real one.  Code
  * of a regular pattern can keep one out of step for long, but then it comes upon something
  * that no program has (IN, HLT, no instruction at all): a stream that did so lately has no
- * say.  SYSCALL is decoded as 32-bit code, which it is about, and as 64-bit code, as a program
- * that jumps there may have no other.  Code that is entered in the middle of another
- * instruction can slip through; see docs/limits.md.
+ * say.  Code that is entered in the middle of another instruction can slip through; see
+ * docs/limits.md.
  */
 #include <string.h>
 
-#include <Zydis/Zydis.h>
-
+#include "decode.h"
 #include "filter.h"
+#include "insn.h"
 
 /* How far before a place decoding begins, and from how many bytes in a row. */
 #define RUN_UP	256
 #define STARTS	4
 
-/* How long a stream must have been plausible to count. */
+/* How long a stream must have been plausible to count, and to come upon abort()'s HLT then. */
 #define PLAUSIBLE 32
+#define TRUSTED	128
 
 /* Nearer to the beginning of a page the page before it has a say. */
 #define EARLY	64
 
-/* One of the findings: its first two bytes, and what an instruction that has them must be. */
-struct kind {
-	uint16_t found;
-	bool (*candidate)(const uint8_t *p);
-	bool (*matches)(const ZydisDecodedInstruction *i);
+/* A finding that is an instruction with the bytes of another finding, in code of these modes. */
+static const struct kind {
+	uint32_t found, bytes;
+	bool in64, in32;
+} kinds[] = {
+	{ PLEX86_FOUND_SEGMENT_64,	PLEX86_FOUND_SEGMENT_64, true,	false },
+	{ PLEX86_FOUND_SEGMENT_32,	PLEX86_FOUND_SEGMENT_32, false,	true },
+	{ PLEX86_FOUND_SYSCALL_INSN,	PLEX86_FOUND_SYSCALL,	true,	true },
+	{ PLEX86_FOUND_SELECTOR_64,	PLEX86_FOUND_SELECTOR,	true,	false },
+	{ PLEX86_FOUND_SELECTOR_32,	PLEX86_FOUND_SELECTOR,	false,	true },
+	{ PLEX86_FOUND_UMIP_64,		PLEX86_FOUND_UMIP,	true,	false },
+	{ PLEX86_FOUND_UMIP_32,		PLEX86_FOUND_UMIP,	false,	true },
+	{ PLEX86_FOUND_INT80_64,	PLEX86_FOUND_INT80,	true,	false },
 };
 
-static bool maybe_selector(const uint8_t *p)
+#define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+uint32_t plex86_filter_bytes(uint32_t found)
 {
-	unsigned int reg = (p[1] >> 3) & 7;
+	uint32_t bytes = 0;
+	unsigned int k;
 
-	if (p[0] == 0x8c)
-		return reg == 4 || reg == 5;
-	return p[0] == 0x0f && (p[1] == 0xa0 || p[1] == 0xa8);
-}
-
-static bool reads_selector(const ZydisDecodedInstruction *i)
-{
-	if (i->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT)	/* MOV r/m, FS|GS */
-		return i->opcode == 0x8c && (i->raw.modrm.reg == 4 || i->raw.modrm.reg == 5);
-	return i->opcode_map == ZYDIS_OPCODE_MAP_0F &&	/* PUSH FS|GS */
-	       (i->opcode == 0xa0 || i->opcode == 0xa8);
-}
-
-static bool maybe_syscall(const uint8_t *p)
-{
-	return p[0] == 0x0f && p[1] == 0x05;
-}
-
-static bool is_syscall(const ZydisDecodedInstruction *i)
-{
-	return i->opcode_map == ZYDIS_OPCODE_MAP_0F && i->opcode == 0x05;
-}
-
-static const struct kind selector = { PLEX86_FOUND_SELREAD, maybe_selector, reads_selector };
-static const struct kind syscall = { PLEX86_FOUND_SYSCALL_INSN, maybe_syscall, is_syscall };
-
-/* Nothing that user code executes but to end by it. */
-static bool nonsense(const ZydisDecodedInstruction *i)
-{
-	return (i->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) ||
-	       i->meta.category == ZYDIS_CATEGORY_IO || i->meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
-}
-
-enum vote { ABSTAINS, NO, YES };
-
-/* What a stream of instructions in @len bytes that begins at @at says of what covers @place. */
-static enum vote ask(const ZydisDecoder *d, const struct kind *kind, const uint8_t *code,
-		     size_t len, size_t at, size_t place)
-{
-	size_t since = at;
-	ZydisDecodedInstruction i;
-	ZyanStatus status;
-
-	while (at <= place) {
-		status = ZydisDecoderDecodeInstruction(d, NULL, code + at, len - at, &i);
-		if (status == ZYDIS_STATUS_NO_MORE_DATA)
-			return NO;	/* it goes on in the next page */
-		if (!ZYAN_SUCCESS(status) || nonsense(&i))
-			since = ++at;
-		else if (at + i.length > place)
-			return place - since < PLAUSIBLE ? ABSTAINS : kind->matches(&i) ? YES : NO;
-		else
-			at += i.length;
-	}
-	return ABSTAINS;
+	for (k = 0; k < NKINDS; k++)
+		if (found & kinds[k].found)
+			bytes |= kinds[k].bytes;
+	return (found & ~PLEX86_FOUND_DECODED) | bytes;
 }
 
 /*
- * Is there one of @kind in @len bytes that begins at @from or behind, but before @to?  In
- * doubt, yes.
+ * Has the opcode at @p, of which @left bytes count, to do with a segment register, if it is one?
+ * MOV and POP of one, PUSH, LDS and its kind, far CALL, JMP and RET, IRET.
  */
-static bool found_in(const struct kind *kind, unsigned int bits, const uint8_t *code, size_t len,
-		     size_t from, size_t to)
+static bool segment(const uint8_t *p, size_t left, bool long64)
 {
-	size_t i, at, first;
-	ZydisDecoder d;
-	enum vote vote;
-	bool no;
+	unsigned int modrm = left > 1 ? p[1] : 0, reg = (modrm >> 3) & 7;
 
-	if (!ZYAN_SUCCESS(ZydisDecoderInit(&d, bits == 64 ? ZYDIS_MACHINE_MODE_LONG_64 :
-					       ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
-					   bits == 64 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32)))
+	switch (p[0]) {
+	case 0x0f:	/* PUSH and POP of FS and GS; LSS, LFS, LGS */
+		return left > 1 && (modrm == 0xa0 || modrm == 0xa1 || modrm == 0xa8 ||
+				    modrm == 0xa9 || modrm == 0xb2 || modrm == 0xb4 || modrm == 0xb5);
+	case 0x8c: case 0x8e:
+		return reg <= 5;
+	case 0xff:
+		return modrm < 0xc0 && (reg == 3 || reg == 5);
+	case 0xca: case 0xcb: case 0xcf:
 		return true;
-	for (i = from; i < to; i++) {
-		if (!kind->candidate(code + i))
-			continue;
-		no = false;
-		first = i > RUN_UP ? i - RUN_UP : 0;
-		for (at = first; at < first + STARTS; at++) {
-			vote = ask(&d, kind, code, len, at, i);
-			if (vote == YES)
-				return true;
-			no |= vote == NO;
-		}
-		if (!no)
-			return true;
+	case 0xc4: case 0xc5:	/* or VEX */
+		return !long64 && left > 1 && modrm < 0xc0;
+	case 0x06: case 0x07: case 0x0e: case 0x16: case 0x17: case 0x1e: case 0x1f:
+	case 0x9a: case 0xea:
+		return !long64;
 	}
 	return false;
 }
 
-/* The same for all that @mask asks for. */
-static uint16_t find(uint16_t mask, const uint8_t *code, size_t len, size_t from, size_t to)
+/* What the bytes at @p, of which @left count, would be if an instruction's opcode began there. */
+static uint32_t candidate(const uint8_t *p, size_t left, bool long64)
 {
-	uint16_t found = 0;
+	return plex86_filter_at(p, left) | (segment(p, left, long64) ? PLEX86_FOUND_SEGMENT : 0);
+}
 
-	if ((mask & PLEX86_FOUND_SELREAD) && found_in(&selector, 32, code, len, from, to))
-		found |= PLEX86_FOUND_SELREAD;
-	if ((mask & PLEX86_FOUND_SYSCALL_INSN) && (found_in(&syscall, 32, code, len, from, to) ||
-						   found_in(&syscall, 64, code, len, from, to)))
-		found |= PLEX86_FOUND_SYSCALL_INSN;
+/* A few streams of instructions in the same code. */
+struct streams {
+	bool long64;
+	const uint8_t *code;
+	size_t len;
+	unsigned int n;
+	struct stream {
+		size_t begin, end;	/* of the last instruction, or of a byte that is none */
+		size_t since;		/* has been plausible */
+		unsigned int say;
+	} stream[STARTS];
+};
+
+static void init(struct streams *s, bool long64, const uint8_t *code, size_t len)
+{
+	s->long64 = long64;
+	s->code = code;
+	s->len = len;
+	s->n = 0;
+}
+
+/* Begins anew if the last place was far before @place. */
+static void begin(struct streams *s, size_t place)
+{
+	size_t at = place > RUN_UP ? place - RUN_UP : 0;
+
+	if (s->n && at < s->stream[0].end + RUN_UP)
+		return;
+	for (s->n = 0; s->n < STARTS; s->n++, at++)
+		s->stream[s->n] = (struct stream){
+			.begin = at, .end = at, .since = at, .say = 1,
+		};
+}
+
+/* At its end is no instruction of a program. */
+static void distrust(struct stream *t)
+{
+	bool trusted = t->end - t->since >= TRUSTED;
+
+	t->end++;
+	t->since = trusted ? t->end - PLAUSIBLE : t->end;
+}
+
+/* On to what covers @place. */
+static void advance(struct streams *s, struct stream *t, size_t place)
+{
+	size_t length;
+
+	while (t->end <= place) {
+		t->begin = t->end;
+		length = plex86_decode_length(s->code + t->begin, s->len - t->begin, s->long64);
+		t->end += length;
+		if (!length)
+			distrust(t);
+	}
+}
+
+/* Two in step are one from then on, with the say of both: that which was plausible for longer. */
+static void merge(struct streams *s, unsigned int i)
+{
+	unsigned int j, say = s->stream[i].say;
+
+	for (j = 0; j < i; j++) {
+		if (s->stream[j].end != s->stream[i].end)
+			continue;
+		say += s->stream[j].say;
+		if (s->stream[i].since < s->stream[j].since)
+			s->stream[j] = s->stream[i];
+		s->stream[j].say = say;
+		s->stream[i] = s->stream[--s->n];
+		return;
+	}
+}
+
+/*
+ * Is there an instruction whose opcode is at @place, as one of the plausible streams says?  If
+ * there are none: if most say so (@weak), or in any case.
+ */
+static bool is_opcode(struct streams *s, size_t place, bool weak)
+{
+	bool yes = false, no = false, here;
+	unsigned int i;
+	int balance = 0;
+	size_t at;
+
+	begin(s, place);
+	for (i = s->n; i--;) {
+		struct stream *t = &s->stream[i];
+
+		if (t->begin > place)
+			continue;	/* it begins behind */
+		advance(s, t, place);
+		for (at = t->begin; at < place && plex86_is_prefix(s->code[at], s->long64); at++)
+			;
+		here = at == place;
+		balance += here ? (int)t->say : -(int)t->say;
+		if (place >= t->since + PLAUSIBLE) {
+			yes |= here;
+			no |= !here;
+		}
+	}
+	for (i = s->n; i--;)
+		merge(s, i);
+	if (yes || no)
+		return yes;
+	return weak ? balance > 0 : true;
+}
+
+/* The first place at @from or behind, but before @to, that has one of @mask, which go to @found. */
+static size_t next(struct streams *s, uint32_t mask, size_t from, size_t to, uint32_t *found)
+{
+	const uint32_t wanted = plex86_filter_bytes(mask);
+	uint32_t bytes;
+	unsigned int k;
+
+	for (*found = 0; from < to; from++) {
+		bytes = candidate(s->code + from, s->len - from, s->long64) & wanted;
+		if (!bytes)
+			continue;
+		for (k = 0; k < NKINDS; k++)
+			if ((kinds[k].bytes & bytes) && (kinds[k].found & mask) &&
+			    is_opcode(s, from, kinds[k].found & PLEX86_FOUND_SEGMENT))
+				*found |= kinds[k].found;
+		if (*found)
+			break;
+	}
+	return from;
+}
+
+/* Those of @mask that code of one mode can have. */
+static uint32_t of_mode(uint32_t mask, bool long64)
+{
+	unsigned int k;
+
+	for (k = 0; k < NKINDS; k++)
+		if (!(long64 ? kinds[k].in64 : kinds[k].in32))
+			mask &= ~kinds[k].found;
+	return mask;
+}
+
+/* All of @mask in @len bytes that begin at @from or behind, but before @to, in code of one mode. */
+static uint32_t find(uint32_t mask, bool long64, const uint8_t *code, size_t len, size_t from,
+		     size_t to)
+{
+	uint32_t found = 0, here;
+	struct streams s;
+
+	mask = of_mode(mask, long64);
+	if (!mask)
+		return 0;
+	init(&s, long64, code, len);
+	while (from < to && (mask & ~found)) {
+		from = next(&s, mask & ~found, from, to, &here) + 1;
+		found |= here;
+	}
 	return found;
 }
 
-uint16_t plex86_filter_decode(const uint8_t *code, uint16_t mask)
+static uint32_t find_both(uint32_t mask, const uint8_t *code, size_t len, size_t from, size_t to)
 {
-	return find(mask, code, PLEX86_PAGE_SIZE, EARLY, PLEX86_PAGE_SIZE - 1);
+	uint32_t found = find(mask, true, code, len, from, to);
+
+	return found | find(mask & ~found, false, code, len, from, to);
 }
 
-uint16_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, uint16_t mask)
+uint32_t plex86_filter_decode(const uint8_t *code, uint32_t mask, uint32_t bytes)
+{
+	unsigned int k;
+
+	for (k = 0; k < NKINDS; k++)
+		if (!(kinds[k].bytes & (bytes | PLEX86_FOUND_SEGMENT)))
+			mask &= ~kinds[k].found;
+	return !mask ? 0 : find_both(mask, code, PLEX86_PAGE_SIZE, EARLY, PLEX86_PAGE_SIZE);
+}
+
+uint32_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, uint32_t mask)
 {
 	/* The last candidate may be as long as an instruction can be. */
 	uint8_t both[RUN_UP + EARLY + 15];
 
 	if (!before)
-		return find(mask, code, PLEX86_PAGE_SIZE, 0, EARLY);
+		return find_both(mask, code, PLEX86_PAGE_SIZE, 0, EARLY);
 	memcpy(both, before + PLEX86_PAGE_SIZE - RUN_UP, RUN_UP);
 	memcpy(both + RUN_UP, code, sizeof(both) - RUN_UP);
-	return find(mask, both, sizeof(both), RUN_UP, RUN_UP + EARLY);
+	return find_both(mask, both, sizeof(both), RUN_UP - 1, RUN_UP + EARLY);
+}
+
+/* Adds the places where an instruction can begin whose opcode is at @place. */
+static int add_places(const uint8_t *code, size_t place, bool long64, uint16_t *at, int n, int max)
+{
+	for (;; place--) {
+		if (n == max || !place)
+			return -1;
+		at[n++] = place;
+		if (!plex86_is_prefix(code[place - 1], long64))
+			return n;
+	}
+}
+
+int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at, int max)
+{
+	struct streams s;
+	uint32_t found;
+	size_t i;
+	int n = 0, m;
+
+	for (m = 0; m < 2; m++) {
+		if (!of_mode(mask, m))
+			continue;
+		init(&s, m, code, PLEX86_PAGE_SIZE);
+		for (i = EARLY; (i = next(&s, of_mode(mask, m), i, PLEX86_PAGE_SIZE, &found)) <
+		     PLEX86_PAGE_SIZE; i++) {
+			n = add_places(code, i, m, at, n, max);
+			if (n < 0)
+				return -1;
+		}
+	}
+	return n;
 }

@@ -17,14 +17,12 @@
 
 #define PLEX86_FRAME_TABLE	0x01u	/* holds guest page tables of a live space */
 #define PLEX86_FRAME_DECODED	0x02u	/* Bochs may have traces from it */
-#define PLEX86_FRAME_SCANNED	0x04u	/* .findings is up to date ... */
-#define PLEX86_FRAME_SELREAD	0x08u	/* ... and has PLEX86_FOUND_SELREAD where it belongs */
-#define PLEX86_FRAME_PRIVATE	0x10u	/* the slice that is being verified has its own copy */
-#define PLEX86_FRAME_DESCRIPTORS 0x20u	/* holds the GDT or LDT that native code runs with */
+#define PLEX86_FRAME_SCANNED	0x04u	/* .findings is up to date */
+#define PLEX86_FRAME_PRIVATE	0x08u	/* the slice that is being verified has its own copy */
+#define PLEX86_FRAME_DESCRIPTORS 0x10u	/* holds the GDT or LDT that native code runs with */
 
-#define PLEX86_FRAME_NO_COPY	0x40u	/* for as long as it is SCANNED: see copies.h */
-#define PLEX86_FRAME_SYSCALLS	0x80u	/* like SELREAD, for PLEX86_FOUND_SYSCALL_INSN */
-#define PLEX86_FRAME_HOT	0x100u	/* like NO_COPY: was worth traps to some space */
+#define PLEX86_FRAME_NO_COPY	0x20u	/* for as long as it is SCANNED: see copies.h */
+#define PLEX86_FRAME_HOT	0x40u	/* like NO_COPY: was worth traps to some space */
 
 #define PLEX86_NONE UINT32_MAX		/* no node, no mapping */
 
@@ -33,9 +31,14 @@ struct plex86_frame {
 	uint32_t watchers;	/* first node that was read from this table */
 	uint32_t nwrite;	/* native mappings that can write */
 	uint32_t nexec;		/* native mappings that can execute */
-	uint16_t findings;	/* PLEX86_FOUND_*, see filter.h */
-	uint16_t flags;
+	uint32_t findings;	/* PLEX86_FOUND_*, see filter.h ... */
+	uint32_t decoded;	/* ... of PLEX86_FOUND_DECODED those that were looked for */
+	uint32_t scan;		/* number of the scan that they are from */
+	uint32_t before;	/* the page before had that of this number when ... */
+	uint32_t early;		/* ... these were found in the first bytes, ... */
+	uint32_t early_decoded;	/* ... of these */
 	uint32_t flip_epoch;
+	uint16_t flags;
 	uint8_t flips;		/* changes between code and data in flip_epoch */
 	uint8_t traps;		/* how many it takes, as far as known while SCANNED; 0: not yet */
 };

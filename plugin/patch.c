@@ -33,7 +33,7 @@ static int length(const ZydisDecoder *d, const uint8_t *code, int left)
 	return i.length;
 }
 
-int plex86_patch_page(const uint8_t *code, uint16_t mask, bool long_mode, uint8_t *copy)
+int plex86_patch_page(const uint8_t *code, uint32_t mask, bool long_mode, uint8_t *copy)
 {
 	int nmodes = long_mode ? MODES : MODES - 1, nearest = 2 * SIZE, traps = 0, i, m;
 	ZydisDecoder d[MODES];

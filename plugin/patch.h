@@ -23,10 +23,10 @@
 
 /*
  * Writes the page at @code to @copy, with traps for all findings in @mask (see
- * filter.h; not PLEX86_FOUND_SELREAD, which has no place) that begin and end in it.
+ * filter.h; not PLEX86_FOUND_DECODED) that begin and end in it.
  * @long_mode: 64-bit code may run there too.  Returns the number of bytes that are
  * traps, or -1 if an instruction that begins before the page could contain one.
  */
-int plex86_patch_page(const uint8_t *code, uint16_t mask, bool long_mode, uint8_t *copy);
+int plex86_patch_page(const uint8_t *code, uint32_t mask, bool long_mode, uint8_t *copy);
 
 #endif /* PLEX86_PATCH_H */

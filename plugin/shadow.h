@@ -88,10 +88,10 @@ struct plex86_shadow {
 	uint64_t stuck_ns;		/* what a vain run to a page for Bochs seems to earn */
 	bool stuck_known;
 	struct plex86_traps traps;
-	uint16_t filter;		/* findings that forbid execution here; only grows
+	uint32_t filter;		/* findings that forbid execution here; only grows
 				 * while there are mappings ... */
 	bool tsc_traps;			/* ... but for this: the engine traps RDTSC here */
-	uint16_t filter_low;		/* the same, and only below 4 GiB */
+	uint32_t filter_low;		/* the same, and only below 4 GiB */
 	bool broken;			/* out of memory in bookkeeping: must be destroyed */
 	uint64_t described;		/* generation of the descriptors that the engine has */
 };
@@ -115,6 +115,7 @@ struct plex86_world {
 	struct plex86_ram *ram;
 	struct plex86_frame *frames;
 	uint64_t nframes;
+	uint32_t scans;			/* of pages of code so far */
 	struct plex86_node **nodes;
 	uint32_t nnodes, maxnodes, freenode;
 	struct plex86_shadow **spaces;
@@ -223,6 +224,40 @@ void plex86_frame_revoke(struct plex86_world *w, uint64_t frame, uint32_t prot);
 /* One more change of use; false if the frame has had too many of late. */
 bool plex86_may_flip(struct plex86_world *w, struct plex86_frame *f);
 
+/* ---- shadow_findings.c ---- */
+
+/* The bytes of a page of guest RAM; NULL: it is none. */
+const uint8_t *plex86_code_bytes(const struct plex86_world *w, plex86_gpa_t gpa);
+
+/*
+ * The page that the guest's tables let be executed at @la, mapped natively or not, with its
+ * address in @gpa; NULL: none, or not in RAM.
+ */
+struct plex86_frame *plex86_guest_code(struct plex86_shadow *s, plex86_gva_t la, plex86_gpa_t *gpa);
+
+/* Makes .findings of @f, with the bytes @code, complete for those of @mask that are decoded. */
+void plex86_decode_findings(struct plex86_frame *f, const uint8_t *code, uint32_t mask);
+
+/*
+ * The findings (PLEX86_FOUND_*) that forbid to execute the page at @la, which is @gpa, as it is.
+ * From now on it is watched.
+ */
+uint32_t plex86_findings(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
+			 plex86_gpa_t gpa);
+
+/* Those among them that are about its first bytes, with the page before as the tables have it. */
+uint32_t plex86_early_findings(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
+			       const uint8_t *code);
+
+/* Is there no forbidden sequence that begins in one executable page and ends in the next? */
+bool plex86_clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa);
+
+/*
+ * The page at @la is known now.  If the one behind it was made executable without that, and
+ * should not have been, it is unmapped.
+ */
+void plex86_check_next(struct plex86_shadow *s, uint64_t la);
+
 /* ---- shadow_code.c ---- */
 
 /*
@@ -237,7 +272,7 @@ bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
  * @low below 4 GiB; what they forbid is unmapped.  A space that has run both 32- and
  * 64-bit code obeys both.
  */
-void plex86_shadow_filter(struct plex86_shadow *s, uint16_t filter, uint16_t low);
+void plex86_shadow_filter(struct plex86_shadow *s, uint32_t filter, uint32_t low);
 
 /* Must code at @la be left to Bochs, as far as is known already? */
 enum plex86_code {

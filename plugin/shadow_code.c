@@ -13,127 +13,32 @@
 /* ... and for a page that had some before: in the program's last run, mostly. */
 #define TRAPS_AGAIN 5
 
-/* Which findings forbid execution at @la. */
-static uint16_t forbidden(const struct plex86_shadow *s, uint64_t la)
-{
-	return s->filter | (la <= UINT32_MAX ? s->filter_low : 0);
-}
-
-/* Findings that instructions were decoded for, as those of the bytes that they begin with. */
-static uint16_t of_bytes(uint16_t found)
-{
-	if (found & PLEX86_FOUND_SYSCALL_INSN)
-		found |= PLEX86_FOUND_SYSCALL;
-	return found & ~PLEX86_FOUND_DECODED;
-}
-
-static const uint8_t *bytes(const struct plex86_world *w, plex86_gpa_t gpa)
-{
-	return plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
-}
-
-/* The page of code that the guest's tables have at @la, mapped or not; NULL: none, or not in RAM. */
-static struct plex86_frame *guest_code(struct plex86_shadow *s, plex86_gva_t la, plex86_gpa_t *gpa)
-{
-	struct plex86_node *n = plex86_tree_leaf(s, la, true);
-	struct plex86_view v;
-
-	if (!n)
-		return NULL;
-	v = plex86_leaf_view(n, plex86_leaf_index(n, la));
-	*gpa = v.frame;
-	return (v.allowed & PLEX86_PROT_EXEC) && bytes(s->world, v.frame) ?
-	       plex86_frame_of(s->world, v.frame) : NULL;
-}
-
-/* What the page at @la begins with depends on the one before it, so no frame can know it. */
-static uint16_t early_findings(struct plex86_shadow *s, uint64_t la, const uint8_t *code)
-{
-	uint16_t found = plex86_filter_decode_early(NULL, code, forbidden(s, la) & PLEX86_FOUND_DECODED);
-	plex86_gpa_t before;
-
-	if (found && la && guest_code(s, (plex86_gva_t){ la - PLEX86_PAGE_SIZE }, &before))
-		found = plex86_filter_decode_early(bytes(s->world, before), code, found);
-	return found;
-}
-
-/* What is found in the page at @la that matters there. */
-static uint16_t findings(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
-			 plex86_gpa_t gpa)
-{
-	struct plex86_world *w = s->world;
-	const uint8_t *code = bytes(w, gpa);
-	uint16_t filter = forbidden(s, la);
-
-	if (!(f->flags & PLEX86_FRAME_SCANNED)) {
-		f->findings = plex86_filter_scan(code, PLEX86_PAGE_SIZE);
-		f->flags |= PLEX86_FRAME_SCANNED;
-		f->flags &= ~(PLEX86_FRAME_SELREAD | PLEX86_FRAME_SYSCALLS | PLEX86_FRAME_NO_COPY |
-			      PLEX86_FRAME_HOT);
-		f->traps = 0;
-		w->host->watch_writes(gpa, UINT32_MAX);
-		w->stats.pages_scanned++;
-	}
-	if ((filter & PLEX86_FOUND_SELREAD) && !(f->flags & PLEX86_FRAME_SELREAD)) {
-		f->findings |= plex86_filter_decode(code, PLEX86_FOUND_SELREAD);
-		f->flags |= PLEX86_FRAME_SELREAD;
-	}
-	if ((filter & PLEX86_FOUND_SYSCALL_INSN) && (f->findings & PLEX86_FOUND_SYSCALL) &&
-	    !(f->flags & PLEX86_FRAME_SYSCALLS)) {
-		f->findings |= plex86_filter_decode(code, PLEX86_FOUND_SYSCALL_INSN);
-		f->flags |= PLEX86_FRAME_SYSCALLS;
-	}
-	return (f->findings & filter) | early_findings(s, la, code);
-}
-
-const uint8_t *plex86_code_at(struct plex86_shadow *s, plex86_gva_t la)
-{
-	struct plex86_node *n = plex86_tree_leaf(s, la, false);
-	unsigned int i = n ? plex86_leaf_index(n, la) : 0;
-
-	if (!n || !(n->prot[i] & PLEX86_PROT_EXEC))
-		return NULL;
-	return plex86_ram_host(s->world->ram,
-			       (plex86_gpa_t){ (uint64_t)n->frame[i] << PLEX86_PAGE_SHIFT },
-			       PLEX86_PAGE_SIZE);
-}
-
-/* A forbidden sequence may begin in one executable page and end in the next. */
-static bool clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
-{
-	struct plex86_world *w = s->world;
-	const uint8_t *code = bytes(w, gpa);
-	const uint8_t *before =
-		la ? plex86_code_at(s, (plex86_gva_t){ la - PLEX86_PAGE_SIZE }) : NULL;
-	const uint8_t *after = plex86_code_at(s, (plex86_gva_t){ la + PLEX86_PAGE_SIZE });
-	const uint16_t mask = of_bytes(forbidden(s, la));
-
-	return !(before && (plex86_filter_straddle(before, code) & mask)) &&
-	       !(after && (plex86_filter_straddle(code, after) & mask));
-}
-
 /* Can an engine be shown a copy of a page with these findings? */
-static bool may_copy(const struct plex86_world *w, const struct plex86_frame *f, uint16_t found)
+static bool may_copy(const struct plex86_world *w, const struct plex86_frame *f, uint32_t found)
 {
-	return (w->caps->flags & PLEX86_CAP_EXEC_ONLY) && !(found & PLEX86_FOUND_SELREAD) &&
+	return (w->caps->flags & PLEX86_CAP_EXEC_ONLY) && !(found & PLEX86_FOUND_SEGMENT) &&
 	       !(f->flags & PLEX86_FRAME_NO_COPY);
 }
 
 /* The same copy is for all spaces, so that what any of them may forbid traps there. */
 static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_frame *f,
-				     plex86_gpa_t gpa, uint16_t found)
+				     plex86_gpa_t gpa, uint32_t found)
 {
 	struct plex86_world *w = s->world;
 	const uint32_t caps = w->caps->flags;
 	struct plex86_copy *copy;
-	uint16_t mask;
+	uint32_t mask;
 
 	if (!may_copy(w, f, found))
 		return NULL;
-	mask = of_bytes(plex86_filter_mask(caps, PLEX86_MODE_64, false, w->strict) |
-			plex86_filter_mask(caps, PLEX86_MODE_32, false, w->strict) | s->filter |
-			s->filter_low);
-	copy = plex86_copy_make(&w->copies, gpa.pa >> PLEX86_PAGE_SHIFT, bytes(w, gpa), mask,
+	mask = plex86_filter_mask(caps, PLEX86_MODE_64, false, w->strict) |
+	       plex86_filter_mask(caps, PLEX86_MODE_32, false, w->strict) | s->filter |
+	       s->filter_low;
+	/* Of instructions that aren't there the bytes may stay. */
+	plex86_decode_findings(f, plex86_code_bytes(w, gpa), mask);
+	mask &= ~PLEX86_FOUND_DECODED | f->findings | found;
+	mask = plex86_filter_bytes(mask);
+	copy = plex86_copy_make(&w->copies, gpa.pa >> PLEX86_PAGE_SHIFT, plex86_code_bytes(w, gpa), mask,
 				s->paging.mode == PLEX86_PAGING_LONG);
 	if (!copy)
 		f->flags |= PLEX86_FRAME_NO_COPY;
@@ -144,22 +49,23 @@ bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 			    plex86_gpa_t gpa, struct plex86_copy **copy)
 {
 	struct plex86_world *w = s->world;
-	uint16_t found;
+	uint32_t found;
 
 	if (f->nwrite) {
 		if (!plex86_may_flip(w, f))
 			return false;
 		plex86_frame_revoke(w, gpa.pa >> PLEX86_PAGE_SHIFT, PLEX86_PROT_WRITE);
 	}
-	found = findings(s, f, la, gpa);
+	found = plex86_findings(s, f, la, gpa);
 	if (found && plex86_traps_cover(&s->traps, la))
 		found = 0;
 	if (found)
 		*copy = make_copy(s, f, gpa, found);
-	if ((found && !*copy) || !clean_seams(s, la, gpa)) {
+	if ((found && !*copy) || !plex86_clean_seams(s, la, gpa)) {
 		w->stats.filter_refused++;
 		return false;
 	}
+	plex86_check_next(s, la);
 	return true;	/* and watched, since it was scanned */
 }
 
@@ -176,7 +82,7 @@ static void unmap_code(struct plex86_node *n)
 	}
 }
 
-void plex86_shadow_filter(struct plex86_shadow *s, uint16_t filter, uint16_t low)
+void plex86_shadow_filter(struct plex86_shadow *s, uint32_t filter, uint32_t low)
 {
 	if (s->tsc_traps)
 		filter &= ~PLEX86_FOUND_TSC;
@@ -196,7 +102,7 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 	struct plex86_frame *f;
 	plex86_gpa_t gpa;
 	unsigned int index;
-	uint16_t found;
+	uint32_t found;
 
 	if (!n)
 		return PLEX86_CODE_OK;	/* not mapped: the fetch faults, and that is found out natively */
@@ -205,26 +111,26 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 		struct plex86_copy *copy = plex86_copy_find(&w->copies, n->frame[index]);
 
 		gpa.pa = (uint64_t)n->frame[index] << PLEX86_PAGE_SHIFT;
-		return plex86_copy_traps(&w->copies, copy, bytes(w, gpa), la.la & ~PLEX86_PAGE_MASK) ?
+		return plex86_copy_traps(&w->copies, copy, plex86_code_bytes(w, gpa), la.la & ~PLEX86_PAGE_MASK) ?
 		       PLEX86_CODE_TRAP : PLEX86_CODE_OK;
 	}
 	if (n->prot[index] & PLEX86_PROT_EXEC)
 		return PLEX86_CODE_OK;
-	f = guest_code(s, la, &gpa);
+	f = plex86_guest_code(s, la, &gpa);
 	if (!f)
 		return PLEX86_CODE_OK;
 	if (f->flip_epoch == w->epoch && f->flips >= PLEX86_MAX_FLIPS)
 		return PLEX86_CODE_FLIPS;
-	found = f->flags & PLEX86_FRAME_SCANNED ? findings(s, f, la.la & PLEX86_PAGE_MASK, gpa) : 0;
+	found = f->flags & PLEX86_FRAME_SCANNED ? plex86_findings(s, f, la.la & PLEX86_PAGE_MASK, gpa) : 0;
 	if (found && !may_copy(w, f, found))
 		return PLEX86_CODE_REFUSED;
 	return PLEX86_CODE_OK;
 }
 
 /* What traps would have to be set on, if RDTSC is made to trap in another way. */
-static uint16_t but_tsc(const struct plex86_world *w, uint16_t found)
+static uint32_t but_tsc(const struct plex86_world *w, uint32_t found)
 {
-	return of_bytes(found) & ~(w->ops->trap_tsc ? PLEX86_FOUND_TSC : 0);
+	return plex86_filter_bytes(found) & ~(w->ops->trap_tsc ? PLEX86_FOUND_TSC : 0);
 }
 
 unsigned int plex86_code_price(struct plex86_shadow *s, plex86_gva_t la)
@@ -232,14 +138,14 @@ unsigned int plex86_code_price(struct plex86_shadow *s, plex86_gva_t la)
 	const struct plex86_world *w = s->world;
 	struct plex86_frame *f;
 	plex86_gpa_t gpa;
-	uint16_t rest;
+	uint32_t rest;
 
-	f = guest_code(s, la, &gpa);
+	f = plex86_guest_code(s, la, &gpa);
 	if (!f)
 		return TRAPS_PRICE;
 	if (!f->traps) {
-		rest = but_tsc(w, findings(s, f, la.la & PLEX86_PAGE_MASK, gpa));
-		f->traps = rest ? plex86_traps_needed(s, bytes(w, gpa), rest) : 1;
+		rest = but_tsc(w, plex86_findings(s, f, la.la & PLEX86_PAGE_MASK, gpa));
+		f->traps = rest ? plex86_traps_needed(s, plex86_code_bytes(w, gpa), rest) : 1;
 		if (!f->traps)
 			f->traps = PLEX86_MAX_TRAPS;
 	}
@@ -285,17 +191,17 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 	struct plex86_frame *f;
 	struct plex86_node *n;
 	const uint8_t *code;
-	uint16_t found, rest;
+	uint32_t found, rest;
 	plex86_gpa_t gpa;
 
-	f = guest_code(s, la, &gpa);
+	f = plex86_guest_code(s, la, &gpa);
 	if (!f)
 		return false;
-	code = bytes(s->world, gpa);
-	found = findings(s, f, page, gpa);
-	if (found & PLEX86_FOUND_SELREAD)
+	code = plex86_code_bytes(s->world, gpa);
+	found = plex86_findings(s, f, page, gpa);
+	if (plex86_early_findings(s, f, page, code) & PLEX86_FOUND_SEGMENT)
 		return false;	/* nothing says where */
-	found = of_bytes(found);
+	found = plex86_filter_bytes(found);
 	/* All of the rest, or trapping RDTSC would only make trips dearer. */
 	rest = but_tsc(s->world, found);
 	/* IRET with RF set, and MOV SS, pass over a breakpoint: not exact enough for strict=1. */

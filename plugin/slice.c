@@ -94,7 +94,7 @@ static void set_filter(struct plex86_run *run, bool long_mode)
 	struct plex86_core *core = run->core;
 	struct plex86_world *w = &core->world;
 	const uint32_t caps = core->caps->flags;
-	uint16_t filter, low = 0;
+	uint32_t filter, low = 0;
 
 	plex86_descriptors_sync(w, &run->slice->tables, long_mode);
 	filter = plex86_filter_mask(caps, run->cpu->mode, run->cpu->cr4 & CR4_FSGSBASE, w->strict);
@@ -105,9 +105,12 @@ static void set_filter(struct plex86_run *run, bool long_mode)
 		filter |= PLEX86_FOUND_XCR0;
 	if (run->cpu->mode == PLEX86_MODE_64)
 		low = plex86_filter_low(caps, w->strict);
-	/* In 64-bit code too: a far jump may lead to 32-bit code that reads them. */
-	if (!(caps & PLEX86_CAP_SELECTORS) && !plex86_thread_selectors(run->cpu))
-		filter |= PLEX86_FOUND_SELREAD;
+	/* Those of 64-bit Linux do the same under a Linux host. */
+	if (!(caps & PLEX86_CAP_SELECTORS) &&
+	    !(plex86_linux_selectors(run->cpu) &&
+	      plex86_descriptors_linux(w, &run->slice->tables)))
+		filter |= run->cpu->mode == PLEX86_MODE_64 ? PLEX86_FOUND_SEGMENT_64 :
+							     PLEX86_FOUND_SEGMENT_32;
 	plex86_shadow_filter(run->space, filter, low);
 }
 

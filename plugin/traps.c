@@ -8,13 +8,17 @@
 #define MAX_DOUBLINGS 10
 
 /* In long mode the space may run 64-bit code later: REX bytes count as prefixes. */
-static int locate(const struct plex86_shadow *s, const uint8_t *code, uint16_t found, uint16_t *at)
+static int locate(const struct plex86_shadow *s, const uint8_t *code, uint32_t found, uint16_t *at)
 {
-	unsigned int max = s->world->caps->max_traps;
+	int max = s->world->caps->max_traps, n, m;
 
 	if (!max)
 		return 0;
-	return plex86_filter_locate(code, found, s->paging.mode == PLEX86_PAGING_LONG, at, max);
+	n = plex86_filter_locate(code, found, s->paging.mode == PLEX86_PAGING_LONG, at, max);
+	if (n < 0 || !(found & PLEX86_FOUND_SEGMENT))
+		return n;
+	m = plex86_filter_decode_locate(code, found & PLEX86_FOUND_SEGMENT, at + n, max - n);
+	return m < 0 ? -1 : n + m;
 }
 
 bool plex86_traps_earned(struct plex86_traps *t, plex86_gva_t la, uint64_t insns, uint64_t worth)
@@ -86,7 +90,7 @@ unsigned int plex86_traps_list(const struct plex86_traps *t, plex86_gva_t out[PL
 	return n;
 }
 
-unsigned int plex86_traps_needed(const struct plex86_shadow *s, const uint8_t *code, uint16_t found)
+unsigned int plex86_traps_needed(const struct plex86_shadow *s, const uint8_t *code, uint32_t found)
 {
 	uint16_t at[PLEX86_MAX_TRAPS];
 	int n = locate(s, code, found, at);
@@ -101,7 +105,7 @@ bool plex86_traps_free(const struct plex86_shadow *s, unsigned int n)
 	return plex86_traps_list(&s->traps, used) + n <= s->world->caps->max_traps;
 }
 
-bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, uint16_t found)
+bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, uint32_t found)
 {
 	struct plex86_traps *t = &s->traps;
 	struct plex86_trap_page *p;

@@ -39,7 +39,7 @@ void plex86_traps_blame(struct plex86_traps *t, plex86_gva_t la, uint64_t insns)
 
 /* Traps that the findings @found in a page whose bytes are @code take; 0: more than there are. */
 unsigned int plex86_traps_needed(const struct plex86_shadow *s, const uint8_t *code,
-				 uint16_t found);
+				 uint32_t found);
 
 /* Are @n to be had without taking others' away? */
 bool plex86_traps_free(const struct plex86_shadow *s, unsigned int n);
@@ -48,7 +48,7 @@ bool plex86_traps_free(const struct plex86_shadow *s, unsigned int n);
  * Makes the page at @la, whose bytes are @code, safe to execute in @s by traps on
  * @found.  Takes those of other pages away if need be.  False if it needs too many.
  */
-bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, uint16_t found);
+bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, uint32_t found);
 
 /* The page at @la has its traps (and @code has not changed since: it is watched). */
 bool plex86_traps_cover(const struct plex86_traps *t, uint64_t la);

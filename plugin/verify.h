@@ -53,7 +53,6 @@ enum plex86_tolerated {
 	PLEX86_TOLERATED_TRAP,		/* what the trapping instruction has written already */
 	PLEX86_TOLERATED_APPROXIMATION,	/* RCPPS and its like, x87 transcendentals */
 	PLEX86_TOLERATED_RANDOM,	/* RDRAND, RDSEED */
-	PLEX86_TOLERATED_SELECTORS,	/* the host's were read (not with strict=1) */
 	PLEX86_TOLERATED
 };
 

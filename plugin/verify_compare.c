@@ -145,23 +145,19 @@ static bool same_seg(const struct plex86_seg *start, const struct plex86_seg *na
 
 /*
  * The process engine's SYSCALL traps with RCX and R11 as the instruction leaves
- * them, and INT 0x80 in 64-bit code with RAX cut off (docs/limits.md); Bochs
- * executes the instruction in any case.
+ * them (docs/limits.md); Bochs executes it in any case.
  */
-static uint32_t host_kernel_touched(const struct plex86_verify *v, uint64_t *rax_mask)
+static uint32_t host_kernel_touched(const struct plex86_verify *v)
 {
 	const struct plex86_cpu *end = &v->end;
 	uint8_t code[2];
 
-	*rax_mask = UINT64_MAX;
 	if (end->mode != PLEX86_MODE_64 || (v->world->caps->flags & PLEX86_CAP_SYSCALL_EXACT) ||
 	    plex86_verify_code(v, end->rip, code, 2) != 2)
 		return 0;
 	if (code[0] == 0x0f && code[1] == 0x05 && end->gpr[PLEX86_RCX] == end->rip + 2 &&
 	    !((end->gpr[PLEX86_R11] ^ end->rflags) & PLEX86_USER_FLAGS))
 		return 1u << PLEX86_RCX | 1u << PLEX86_R11;
-	if (code[0] == 0xcd && code[1] == 0x80 && !(end->gpr[PLEX86_RAX] >> 32))
-		*rax_mask = UINT32_MAX;
 	return 0;
 }
 
@@ -180,15 +176,12 @@ uint32_t plex86_compare_cpu(struct plex86_verify *v, const struct plex86_cpu *cp
 {
 	const struct plex86_cpu *end = &v->end;
 	uint32_t gprs = differing_gprs(cpu, end), touched, diff = 0;
-	uint64_t rax_mask;
 	unsigned int i;
 
 	if (cpu->rip != end->rip)
 		diff |= PLEX86_DIFF_RIP;
-	if (gprs & (1u << PLEX86_RAX | 1u << PLEX86_RCX | 1u << PLEX86_R11)) {
-		touched = host_kernel_touched(v, &rax_mask);
-		if (!((cpu->gpr[PLEX86_RAX] ^ end->gpr[PLEX86_RAX]) & rax_mask))
-			touched |= 1u << PLEX86_RAX;
+	if (gprs & (1u << PLEX86_RCX | 1u << PLEX86_R11)) {
+		touched = host_kernel_touched(v);
 		if (gprs & touched)
 			v->excused |= 1u << PLEX86_TOLERATED_TRAP;
 		gprs &= ~touched;

@@ -87,12 +87,6 @@ static const char *const approximations[] = {
 /* What stores FIP, FDP and FOP, and FXSAVE MXCSR_MASK too: see verify_compare.c. */
 static const char *const pointers[] = { "fnstenv", "fstenv", "fnsave", "fsave", "fxsave" };
 
-/* What shows or uses the host's descriptor tables where the engine can't hide them. */
-static const char *const tables[] = {
-	"sgdt", "sidt", "sldt", "str ", "smsw", "lar", "lsl", "verr", "verw",
-	"lds", "les", "lfs", "lgs", "lss", "callf", "jmpf", "retf", "iret",
-};
-
 static bool starts(const char *text, const char *with)
 {
 	return !strncmp(text, with, strlen(with));
@@ -234,12 +228,8 @@ uint32_t plex86_excuse_flags(struct plex86_verify *v, uint32_t flags)
 	return excused;
 }
 
-static uint32_t kinds_of(const struct plex86_verify *v, const char *text)
+static uint32_t kinds_of(const char *text)
 {
-	bool tables_seen = !v->world->strict &&
-			   !(v->world->caps->flags & PLEX86_CAP_SELECTORS);
-	const char *comma;
-
 	text = without_lock(text);
 	if (ANY(text, approximations))
 		return 1u << PLEX86_TOLERATED_APPROXIMATION;
@@ -247,15 +237,6 @@ static uint32_t kinds_of(const struct plex86_verify *v, const char *text)
 		return 1u << PLEX86_TOLERATED_X87_POINTERS;
 	if (starts(text, "rdrand") || starts(text, "rdseed"))
 		return 1u << PLEX86_TOLERATED_RANDOM;
-	if (!tables_seen)
-		return 0;
-	/* MOV and PUSH of a segment register. */
-	comma = starts(text, "mov ") ? strrchr(text, ',') : starts(text, "push ") ? text + 4 : NULL;
-	if (comma)
-		comma += strspn(comma, ", ");
-	if (ANY(text, tables) ||
-	    (comma && strlen(comma) == 2 && comma[1] == 's' && strchr("cdefgs", comma[0])))
-		return 1u << PLEX86_TOLERATED_SELECTORS;
 	return 0;
 }
 
@@ -275,7 +256,7 @@ uint32_t plex86_excuse_kinds(struct plex86_verify *v)
 			continue;
 		seen[la % 4096] = la;
 		if (text_at(v, la, text, sizeof(text)))
-			kinds |= kinds_of(v, text);
+			kinds |= kinds_of(text);
 	}
 	return kinds;
 }
@@ -289,7 +270,6 @@ const char *plex86_tolerated_name(enum plex86_tolerated t)
 		[PLEX86_TOLERATED_TRAP] = "trapping-instruction",
 		[PLEX86_TOLERATED_APPROXIMATION] = "approximations",
 		[PLEX86_TOLERATED_RANDOM] = "random-numbers",
-		[PLEX86_TOLERATED_SELECTORS] = "selectors",
 	};
 
 	return names[t];

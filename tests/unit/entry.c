@@ -193,7 +193,7 @@ static void thread_selectors(void)
 		in.cpu.seg[PLEX86_FS].sel = wide[i].fs;
 		in.cpu.seg[PLEX86_FS].base = 0x7f0012345000;
 		in.cpu.seg[PLEX86_GS].sel = wide[i].gs;
-		tap_ok(plex86_thread_selectors(&in.cpu) == wide[i].shown,
+		tap_ok(plex86_linux_selectors(&in.cpu) == wide[i].shown,
 		       "64-bit: FS %#x, GS %#x: %s", wide[i].fs, wide[i].gs,
 		       wide[i].shown ? "the host's" : "not the host's");
 	}
@@ -205,7 +205,7 @@ static void thread_selectors(void)
 		in.cpu.seg[PLEX86_FS].base = cases[i].fs_base;
 		in.cpu.seg[PLEX86_GS].sel = cases[i].gs;
 		in.cpu.seg[PLEX86_GS].base = cases[i].gs_base;
-		tap_ok(plex86_thread_selectors(&in.cpu) == cases[i].shown,
+		tap_ok(plex86_linux_selectors(&in.cpu) == cases[i].shown,
 		       "FS %#x, GS %#x: %s", cases[i].fs, cases[i].gs,
 		       cases[i].shown ? "the host's" : "not the host's");
 	}

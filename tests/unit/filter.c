@@ -32,7 +32,7 @@ static const struct sequence {
 	uint8_t first, second;
 	enum { TWO, FIXED, MEMORY, REGISTER, BOTH, REX2 } form;
 	uint8_t third;		/* FIXED, REX2: the byte; else: /reg */
-	uint16_t found;
+	uint32_t found;
 } sequences[] = {
 	{ "CPUID", 0x0f, 0xa2, TWO, 0, PLEX86_FOUND_CPUID },
 	{ "RDTSC", 0x0f, 0x31, TWO, 0, PLEX86_FOUND_TSC },
@@ -103,9 +103,9 @@ static unsigned int matches(const struct sequence *s, const uint8_t *p, size_t l
 	return (s->form == REGISTER) == (p[2] >= 0xc0) ? 3 : 0;
 }
 
-static uint16_t reference(const uint8_t *p, size_t len, size_t across)
+static uint32_t reference(const uint8_t *p, size_t len, size_t across)
 {
-	uint16_t found = 0;
+	uint32_t found = 0;
 	size_t i;
 	unsigned int k, n;
 
@@ -169,7 +169,7 @@ static void random_bytes(void)
 					  0xd0, 0xf9, 0x05, 0x34, 0x66, 0xd5 };
 	static uint8_t two[2 * SIZE];
 	unsigned int round, i, wrong = 0, missed = 0, extra = 0;
-	uint16_t got, want;
+	uint32_t got, want;
 
 	for (round = 0; round < 3000; round++) {
 		unsigned int len = 1 + next() % (round % 2 ? 8 : SIZE);
@@ -194,7 +194,7 @@ static bool is_prefix(uint8_t b, bool long64)
 }
 
 /* All places by brute force; -1 as the header says. */
-static int locate(const uint8_t *page, uint16_t mask, bool long64, uint16_t *at, int max)
+static int locate(const uint8_t *page, uint32_t mask, bool long64, uint16_t *at, int max)
 {
 	static uint8_t begins[SIZE];
 	unsigned int k, n;
@@ -244,7 +244,7 @@ static void places(void)
 	   "one that may begin before the page");
 
 	for (round = 0; round < 4000; round++) {
-		uint16_t mask = next() & ~PLEX86_FOUND_SELREAD;
+		uint32_t mask = next() & ~PLEX86_FOUND_DECODED;
 		bool long64 = next() & 1;
 
 		memset(page, 0x90, SIZE);
@@ -274,7 +274,7 @@ static void masks(void)
 	const uint32_t all = PLEX86_CAP_TRAP_CPUID | PLEX86_CAP_TRAP_TSC | PLEX86_CAP_TRAP_UMIP |
 			     PLEX86_CAP_TRAP_SYSENTER | PLEX86_CAP_XCR0 | PLEX86_CAP_DESCRIPTORS |
 			     PLEX86_CAP_SYSCALL_EXACT | PLEX86_CAP_SELECTORS;
-	const uint16_t always = PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_PKRU;
+	const uint32_t always = PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_PKRU;
 	const uint32_t intel = all & ~PLEX86_CAP_TRAP_SYSENTER;
 	const uint32_t amd = intel | PLEX86_CAP_SYSENTER_UD;
 
@@ -293,8 +293,8 @@ static void masks(void)
 	   always | PLEX86_FOUND_SYSENTER, "32-bit SYSENTER by TRAP_SYSENTER");
 	is(plex86_filter_mask(amd, PLEX86_MODE_COMPAT, true, false),
 	   always | PLEX86_FOUND_SYSCALL_INSN, "on AMD SYSCALL, as an instruction");
-	is(plex86_filter_mask(amd, PLEX86_MODE_32, true, true) & ~PLEX86_FOUND_SELREAD,
-	   always | PLEX86_FOUND_SYSCALL, "strict: its bytes");
+	is(plex86_filter_mask(amd, PLEX86_MODE_32, true, true), always | PLEX86_FOUND_SYSCALL,
+	   "strict: its bytes");
 	is(plex86_filter_mask(intel, PLEX86_MODE_64, true, false),
 	   always | PLEX86_FOUND_SYSENTER, "64-bit SYSENTER too");
 	is(plex86_filter_low(intel, true), 0, "but not SYSCALL, which 32-bit code does not have there");
@@ -308,20 +308,33 @@ static void masks(void)
 	   always | PLEX86_FOUND_REX2, "REX2 where the host has it");
 	is(plex86_filter_mask(all | PLEX86_CAP_LA57, PLEX86_MODE_64, true, false),
 	   always | PLEX86_FOUND_FSGSBASE, "WRFSBASE where it takes 57 bits");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, false), always,
-	   "SGDT: not unless strict");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, false),
+	   always | PLEX86_FOUND_UMIP_64, "SGDT by TRAP_UMIP, as an instruction");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_COMPAT, true, false),
+	   always | PLEX86_FOUND_UMIP_32, "in 32-bit code");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, true),
-	   always | PLEX86_FOUND_UMIP, "strict: by TRAP_UMIP");
+	   always | PLEX86_FOUND_UMIP, "strict: its bytes");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, PLEX86_MODE_64, true, false),
+	   always | PLEX86_FOUND_SELECTOR_64, "LAR by DESCRIPTORS, as an instruction");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, PLEX86_MODE_32, true, false),
+	   always | PLEX86_FOUND_SELECTOR_32, "in 32-bit code");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, PLEX86_MODE_64, true, true),
-	   always | PLEX86_FOUND_SELECTOR, "strict: LAR by DESCRIPTORS");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_64, true, true),
-	   always | PLEX86_FOUND_INT80, "strict: INT 80 by SYSCALL_EXACT");
+	   always | PLEX86_FOUND_SELECTOR, "strict: its bytes");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_64, true, false),
+	   always | PLEX86_FOUND_INT80_64, "INT 80 by SYSCALL_EXACT, as an instruction");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_COMPAT, true, false),
+	   always, "in 64-bit code only");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_COMPAT, true, true),
+	   always | PLEX86_FOUND_INT80, "strict: its bytes, everywhere in long mode");
+	is(plex86_filter_bytes(PLEX86_FOUND_SELECTOR_64 | PLEX86_FOUND_CPUID),
+	   PLEX86_FOUND_SELECTOR | PLEX86_FOUND_CPUID, "instructions have bytes");
+	is(plex86_filter_bytes(PLEX86_FOUND_SEGMENT), PLEX86_FOUND_SEGMENT, "but for these");
 }
 
 static void bitscan(void)
 {
 	const uint32_t tz = PLEX86_CAP_TZCNT, lz = PLEX86_CAP_LZCNT;
-	const uint16_t yes = PLEX86_FOUND_BITSCAN;
+	const uint32_t yes = PLEX86_FOUND_BITSCAN;
 
 	is(plex86_filter_bitscan(tz | lz, true, true, true), 0, "TZCNT and LZCNT in both: exact");
 	is(plex86_filter_bitscan(0, false, false, true), 0, "in neither");
@@ -342,7 +355,7 @@ struct decoded {
 };
 
 /* Each of @n cases in three places, behind the @len bytes @before. */
-static void decode(uint16_t finding, const struct decoded *cases, unsigned int n,
+static void decode(uint32_t finding, const struct decoded *cases, unsigned int n,
 		   const char *before, unsigned int len)
 {
 	static uint8_t page[SIZE];
@@ -353,19 +366,19 @@ static void decode(uint16_t finding, const struct decoded *cases, unsigned int n
 			memset(page, 0x90, sizeof(page));
 			memcpy(page + at - len, before, len);
 			memcpy(page + at, cases[i].code, cases[i].len);
-			tap_ok(!!plex86_filter_decode(page, finding) == cases[i].found, "%s", cases[i].what);
+			tap_ok(!!plex86_filter_decode(page, finding, ~0u) == cases[i].found, "%s", cases[i].what);
 		}
 	}
 }
 
 static bool decoded(const uint8_t *page)
 {
-	return plex86_filter_decode(page, PLEX86_FOUND_SELREAD);
+	return plex86_filter_decode(page, PLEX86_FOUND_SEGMENT_32, 0);
 }
 
 static bool early(const uint8_t *before, const uint8_t *page)
 {
-	return plex86_filter_decode_early(before, page, PLEX86_FOUND_SELREAD);
+	return plex86_filter_decode_early(before, page, PLEX86_FOUND_SEGMENT_32);
 }
 
 /* What a page begins with is what the page before it says that it is. */
@@ -415,45 +428,146 @@ static void patterns(void)
 	ok(!decoded(page));
 	memcpy(page + n, "\x8c\xe8", 2);
 	ok(decoded(page));
-	/* Behind data of which no stream is plausible, it is believed. */
+	/* Behind data of which no stream is plausible, it is believed; or what most say. */
 	memset(page, 0xf4, n);
+	memcpy(page + n, "\xb8\x00\x0f\x05\x00", 5);
+	ok(plex86_filter_decode(page, PLEX86_FOUND_SYSCALL_INSN, PLEX86_FOUND_SYSCALL));
 	memcpy(page + n, "\x0f\x8c\xe8\x00\x00\x00", 6);
+	ok(!decoded(page));
+	memcpy(page + n, "\x8c\xe8\x90\x90\x90\x90", 6);
 	ok(decoded(page));
+	/* abort()'s HLT: what was long plausible still is. */
+	memset(page, 0x90, n);
+	page[n - 1] = 0xf4;
+	memcpy(page + n, "\xb8\x00\x0f\x05\x00", 5);
+	ok(!plex86_filter_decode(page, PLEX86_FOUND_SYSCALL_INSN, PLEX86_FOUND_SYSCALL));
+	page[n - 9] = 0xf4;
+	ok(plex86_filter_decode(page, PLEX86_FOUND_SYSCALL_INSN, PLEX86_FOUND_SYSCALL));
 }
 
-/* Instructions that read FS or GS are found; the same bytes inside others are not. */
-static void selector_reads(void)
+/* Uses of segment registers are found; the same bytes inside other instructions are not. */
+static void segments(void)
 {
-	static const struct decoded cases[] = {
+	static const struct decoded in32[] = {
 		{ "\x8c\xe8", 2, true, "mov %gs,%eax" },
 		{ "\x66\x8c\xe0", 3, true, "mov %fs,%ax" },
 		{ "\x8c\x6d\x08", 3, true, "mov %gs,8(%ebp)" },
+		{ "\x8c\xd8", 2, true, "mov %ds,%eax" },
+		{ "\x8e\xe8", 2, true, "mov %eax,%gs" },
 		{ "\x0f\xa8", 2, true, "push %gs" },
 		{ "\x0f\xa0", 2, true, "push %fs" },
-		{ "\x8c\xd8", 2, false, "mov %ds,%eax" },
-		{ "\x8e\xe8", 2, false, "mov %eax,%gs" },
+		{ "\x0f\xa1", 2, true, "pop %fs" },
+		{ "\x0f\xa9", 2, true, "pop %gs" },
+		{ "\x1e", 1, true, "push %ds" },
+		{ "\x66\x07", 2, true, "popw %es" },
+		{ "\x06\x0e\x16\x1f\x17", 5, true, "push, pop" },
+		{ "\xc5\x45\x08", 3, true, "lds 8(%ebp),%eax" },
+		{ "\xc4\x45\x08", 3, true, "les 8(%ebp),%eax" },
+		{ "\x0f\xb2\x00", 3, true, "lss (%eax),%eax" },
+		{ "\x0f\xb4\x00", 3, true, "lfs (%eax),%eax" },
+		{ "\x0f\xb5\x00", 3, true, "lgs (%eax),%eax" },
+		{ "\x9a\x01\x02\x03\x04\x33\x00", 7, true, "lcall" },
+		{ "\xea\x01\x02\x03\x04\x33\x00", 7, true, "ljmp" },
+		{ "\xff\x18", 2, true, "lcall *(%eax)" },
+		{ "\xff\x6d\x08", 3, true, "ljmp *8(%ebp)" },
+		{ "\xca\x04\x00", 3, true, "lret $4" },
+		{ "\xcb", 1, true, "lret" },
+		{ "\xcf", 1, true, "iret" },
 		{ "\x0f\x8c\xe8\x00\x00\x00", 6, false, "jl" },
 		{ "\x89\x45\x8c\x68\x00\x00\x00\x00", 8, false, "mov %eax,-116(%ebp); push" },
 		{ "\xb8\x00\x8c\xe8\x00", 5, false, "mov $imm,%eax" },
 		{ "\x65\xa1\x14\x00\x00\x00", 6, false, "mov %gs:20,%eax" },
+		{ "\x83\xc4\x10\x5b\xc3", 5, false, "add $16,%esp; pop; ret" },
+		{ "\xe8\x12\xff\xff\xff\x5b", 6, false, "call; pop %ebx" },
+		{ "\x89\x06\x8b\x1e\x8b\x16", 6, false, "mov %eax,(%esi) and its kind" },
+		{ "\xc5\xf8\x77", 3, false, "vzeroupper" },
+		{ "\xc4\xe2\x7d\x18\x00", 5, false, "vbroadcastss (%eax),%ymm0" },
+		{ "\xff\xd0\xff\x10\xff\x20", 6, false, "near calls and jumps" },
 	};
-	static uint8_t page[SIZE];
+	static const struct decoded in64[] = {
+		{ "\x8c\xd8", 2, true, "mov %ds,%eax" },
+		{ "\x48\x8c\xc8", 3, true, "mov %cs,%rax" },
+		{ "\x8e\xe8", 2, true, "mov %eax,%gs" },
+		{ "\x0f\xa8", 2, true, "push %gs" },
+		{ "\x48\xff\x28", 3, true, "rex.w ljmp *(%rax)" },
+		{ "\x48\xcb", 2, true, "lretq" },
+		{ "\x48\xcf", 2, true, "iretq" },
+		{ "\x48\x0f\xb5\x00", 4, true, "lgs (%rax),%rax" },
+		{ "\xc5\xf8\x77", 3, false, "vzeroupper" },
+		{ "\xc4\xe2\x7d\x18\x00", 5, false, "vbroadcastss (%rax),%ymm0" },
+		{ "\x64\x48\x8b\x04\x25\x00\x00\x00\x00", 9, false, "mov %fs:0,%rax" },
+		{ "\x0f\x8c\xe8\x00\x00\x00", 6, false, "jl" },
+		{ "\x89\x06\x8b\x1e\x8b\x16", 6, false, "mov %eax,(%rsi) and its kind" },
+	};
+	static uint8_t page[SIZE], before[SIZE];
+	uint16_t at[4];
 
 	/* Something with longer instructions before it. */
-	decode(PLEX86_FOUND_SELREAD, cases, sizeof(cases) / sizeof(cases[0]),
+	decode(PLEX86_FOUND_SEGMENT_32, in32, sizeof(in32) / sizeof(in32[0]),
 	       "\x81\xc4\x00\x01\x00\x00\xb9\x01\x02\x03\x04\x41", 12);
+	decode(PLEX86_FOUND_SEGMENT_64, in64, sizeof(in64) / sizeof(in64[0]),
+	       "\x48\x81\xc4\x00\x01\x00\x00\xb9\x01\x02\x03\x04", 12);
 	memset(page, 0x90, sizeof(page));
 	memcpy(page + 4093, "\x0f\x8c\x21", 3);
 	ok(!decoded(page));		/* a jump at the end */
-	page[4094] = 0x90;
-	page[4095] = 0x8c;
-	ok(!decoded(page));		/* seams are not looked at: docs/limits.md */
-	is(plex86_filter_mask(0, PLEX86_MODE_32, true, false) & PLEX86_FOUND_SELREAD,
-	   PLEX86_FOUND_SELREAD, "in 32-bit code under the host's selectors");
-	is(plex86_filter_mask(0, PLEX86_MODE_COMPAT, true, false) & PLEX86_FOUND_SELREAD, 0,
-	   "not where the guest's are the host's");
-	is(plex86_filter_mask(PLEX86_CAP_SELECTORS, PLEX86_MODE_32, true, false) &
-	   PLEX86_FOUND_SELREAD, 0, "nor where it has its own");
+	page[4093] = page[4094] = 0x90;
+	page[4095] = 0xc5;		/* the next page says what it is */
+	ok(!decoded(page));
+	memset(before, 0x90, sizeof(before));
+	memcpy(before, "\x45", 1);
+	ok(early(page, before));
+	memcpy(before, "\xf8", 1);
+	ok(!early(page, before));
+	page[4095] = 0xcb;
+	ok(decoded(page));
+	is(plex86_filter_decode_locate(page, PLEX86_FOUND_SEGMENT_32, at, 4), 1, "the last byte");
+
+	memset(page, 0x90, sizeof(page));
+	memcpy(page + 300, "\x66\x8c\xe0", 3);
+	memcpy(page + 2000, "\x1e", 1);
+	is(plex86_filter_decode_locate(page, PLEX86_FOUND_SEGMENT_32, at, 4), 3, "with prefix and without");
+	ok(at[0] == 301 && at[1] == 300 && at[2] == 2000);
+	is(plex86_filter_decode_locate(page, PLEX86_FOUND_SEGMENT_32, at, 2), -1, "more than there is room for");
+	is(plex86_filter_decode_locate(page, PLEX86_FOUND_SEGMENT, at, 4), -1, "in both modes");
+	is(plex86_filter_decode_locate(page, PLEX86_FOUND_SEGMENT_64, at, 4), 2, "in 64-bit code there is no PUSH DS");
+}
+
+/* LAR and SGDT, each with its kind, and INT 0x80. */
+static void tables(void)
+{
+	static const struct decoded lar[] = {
+		{ "\x0f\x02\xc1", 3, true, "lar" },
+		{ "\x0f\x03\xc0", 3, true, "lsl" },
+		{ "\x0f\x00\xe0", 3, true, "verr" },
+		{ "\x0f\x00\x28", 3, true, "verw" },
+		{ "\x0f\x00\xc8", 3, false, "str" },
+		{ "\xb8\x0f\x02\x00\x00", 5, false, "mov $0x20f,%eax" },
+		{ "\x0f\x84\x0f\x03\x00\x00", 6, false, "je" },
+		{ "\x83\xe0\x0f\x03\xc1", 5, false, "and $15,%eax; add %ecx,%eax" },
+	};
+	static const struct decoded sgdt[] = {
+		{ "\x0f\x01\x00", 3, true, "sgdt" },
+		{ "\x0f\x01\x08", 3, true, "sidt" },
+		{ "\x0f\x01\xe0", 3, true, "smsw" },
+		{ "\x0f\x00\xc0", 3, true, "sldt" },
+		{ "\x66\x0f\x00\xc8", 4, true, "str" },
+		{ "\x0f\x01\xf9", 3, false, "rdtscp" },
+		{ "\xb8\x0f\x00\x00\x00", 5, false, "mov $15,%eax" },
+		{ "\x83\xe0\x0f\x01\xc8", 5, false, "and $15,%eax; add %ecx,%eax" },
+	};
+	static const struct decoded int80[] = {
+		{ "\xcd\x80", 2, true, "int $0x80" },
+		{ "\xcd\x81", 2, false, "int $0x81" },
+		{ "\x00\xcd\x80\xc1\x00", 5, false, "add; add" },
+		{ "\xb8\xcd\x80\x00\x00", 5, false, "mov $0x80cd,%eax" },
+	};
+	static const char *const run_up = "\x48\x81\xc4\x00\x01\x00\x00\xb9\x01\x02\x03\x04";
+
+	decode(PLEX86_FOUND_SELECTOR_64, lar, sizeof(lar) / sizeof(lar[0]), run_up, 12);
+	decode(PLEX86_FOUND_SELECTOR_32, lar, sizeof(lar) / sizeof(lar[0]), run_up, 12);
+	decode(PLEX86_FOUND_UMIP_64, sgdt, sizeof(sgdt) / sizeof(sgdt[0]), run_up, 12);
+	decode(PLEX86_FOUND_UMIP_32, sgdt, sizeof(sgdt) / sizeof(sgdt[0]), run_up, 12);
+	decode(PLEX86_FOUND_INT80_64, int80, sizeof(int80) / sizeof(int80[0]), run_up, 12);
 }
 
 /* SYSCALL is found as an instruction, and not in what compilers have around it. */
@@ -483,7 +597,8 @@ static void syscalls(void)
 
 int main(void)
 {
-	selector_reads();
+	segments();
+	tables();
 	early_reads();
 	patterns();
 	syscalls();

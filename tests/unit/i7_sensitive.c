@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "plugin/copies.h"
 #include "plugin/core_internal.h"
 #include "vm.h"
 
@@ -348,28 +349,171 @@ static void syscalls_trapped(void)
 	end("SYSCALL with breakpoints");
 }
 
-/* A program with a selector for its thread that the host does not have: Wine's, in an LDT. */
-static void selector_of_ldt(void)
+#define GDT UINT64_C(0x20000000)
+
+static uint64_t gdt;
+
+/* A guest with 64-bit Linux's GDT and selectors, under an engine that has no others. */
+static void begin_linux(void)
 {
 	unsigned int i;
 
 	begin(PAGING_LONG);
 	engine.caps.flags &= ~(PLEX86_CAP_SELECTORS | PLEX86_CAP_DESCRIPTORS);
-	put(frame[0] + 0x100, "\x8c\xe0", 2);	/* MOV EAX, FS */
-	vm.cpu.mode = PLEX86_MODE_COMPAT;
+	gdt = frame_alloc();
+	tables_map(&t, GDT, gdt, P_P | P_W | P_A | P_D);
+	bochs_write(gdt + 0x20, UINT64_C(0x00cffb000000ffff), 8);
+	bochs_write(gdt + 0x28, UINT64_C(0x00cff3000000ffff), 8);
+	bochs_write(gdt + 0x30, UINT64_C(0x00affb000000ffff), 8);
+	bochs_write(gdt + 0x78, UINT64_C(0x0040f50000000000), 8);
+	vm.slice.tables.gdt = (struct plex86_table){ GDT, 128, 0 };
 	for (i = 0; i < PLEX86_NSEG; i++)
 		vm.cpu.seg[i] = (struct plex86_seg){ .sel = 0x2b, .attr = 0xc0f3, .limit = UINT32_MAX };
 	vm.cpu.seg[PLEX86_CS].sel = 0x23;
 	vm.cpu.seg[PLEX86_CS].attr = 0xc0fb;
 	vm.cpu.seg[PLEX86_FS].sel = 0x63;
 	vm.cpu.seg[PLEX86_FS].base = 0x1000;
-	vm_core(2, false);
-	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
-	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	vm.cpu.mode = PLEX86_MODE_COMPAT;
+}
+
+/* Not executable natively once the guest is another than begin_linux()'s. */
+static bool given_up(void)
+{
 	prot_after(CODE, 3);
 	prot_after(CODE + PAGE, 2);
-	ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));
-	end("code that would read another selector than it has");
+	return !(engine_prot(CODE) & PLEX86_PROT_EXEC) && (engine_prot(CODE + PAGE) & PLEX86_PROT_EXEC);
+}
+
+static void selectors(void)
+{
+	static const struct { const char *code; unsigned int len; const char *what; } uses[] = {
+		{ "\x8c\xe0", 2, "mov %fs,%eax" }, { "\x1e", 1, "push %ds" },
+		{ "\x8e\xe0", 2, "mov %eax,%fs" }, { "\xff\x28", 2, "ljmp *(%eax)" },
+	};
+	unsigned int i;
+
+	/* Wine's are in an LDT. */
+	for (i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
+		begin_linux();
+		engine.caps.max_traps = 0;
+		put(frame[0] + 0x100, uses[i].code, uses[i].len);
+		vm_core(2, false);
+		ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+		vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+		tap_ok(given_up(), "%s, with a selector that the host does not have", uses[i].what);
+		end("code that would see or load other segments than its own");
+	}
+
+	/* What would be loaded is another segment. */
+	begin_linux();
+	engine.caps.max_traps = 0;
+	put(frame[0] + 0x100, "\x8e\xe0", 2);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	bochs_write(gdt + 0x20, UINT64_C(0x00affb000000ffff), 8);
+	ok(given_up());
+	end("the same where the GDT is another");
+
+	/* In 64-bit code PUSH DS is none. */
+	begin_linux();
+	engine.caps.max_traps = 0;
+	vm.cpu.mode = PLEX86_MODE_64;
+	vm.cpu.seg[PLEX86_CS].sel = 0x2b;
+	put(frame[0] + 0x100, "\x1e", 1);
+	put(frame[1] + 0x100, "\x8c\xd0", 2);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	ok(!(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC));
+	end("the same in 64-bit code");
+
+	/* Breakpoints, where they are enough. */
+	begin_linux();
+	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	put(frame[0] + 0x100, "\x66\x8c\xe0", 3);
+	put(frame[0] + 0x201, "\x8e\xe0", 2);
+	vm_core(2, false);
+	ok(prot_after(CODE, 2000) & PLEX86_PROT_EXEC);
+	is(vm.last->ntraps, 3, "places");
+	exec(CODE + 0x100);
+	exec(CODE + 0x201);
+	end("breakpoints at uses of segments");
+
+	/* The page before, which comes later, says that the bytes are an instruction. */
+	begin_linux();
+	engine.caps.max_traps = 0;
+	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	put(frame[0] + 4095, "\xc5", 1);	/* LDS */
+	put(frame[1], "\x45\x08", 2);
+	vm_core(2, false);
+	ok(!(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC));
+	tables_map(&t, CODE, 0, 0);
+	put(frame[1] + 100, "\x90", 1);
+	ok(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC);
+	tables_map(&t, CODE, frame[0], P_USER);
+	exec(CODE);
+	ok(!(engine_prot(CODE + PAGE) & PLEX86_PROT_EXEC));
+	end("an instruction over two pages of which the second was known first");
+
+	/* The same when the first one changes. */
+	begin_linux();
+	engine.caps.max_traps = 0;
+	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	put(frame[1], "\x45\x08", 2);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	ok(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC);
+	put(frame[0] + 4095, "\xc5", 1);
+	exec(CODE + 2 * PAGE);
+	prot_after(CODE, 2);
+	ok(!(engine_prot(CODE + PAGE) & PLEX86_PROT_EXEC));
+	end("and of which the first was changed");
+
+	/* What was decoded says nothing of new bytes. */
+	begin_linux();
+	engine.caps.max_traps = 0;
+	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	put(frame[0] + 0x100, "\x8c\xe0", 2);
+	ok(!(prot_after(CODE, 3) & PLEX86_PROT_EXEC));
+	end("a page into which Bochs writes a use of a segment is decoded again");
+
+	/* The first bytes may belong to the page before: no place for a breakpoint. */
+	begin_linux();
+	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	put(frame[0] + 10, "\x8c\xe0", 2);
+	put(frame[0] + 0x100, "\x0f\xa2", 2);
+	vm_core(2, false);
+	ok(!(prot_after(CODE, 2000) & PLEX86_PROT_EXEC));
+	end("breakpoints do not do for what a page begins with");
+}
+
+/* What is no instruction need not trap in a copy. */
+static void copy_of_decoded(void)
+{
+	const struct plex86_copies *copies;
+	const struct plex86_copy *copy;
+
+	begin(PAGING_LONG);
+	engine.caps.flags |= PLEX86_CAP_EXEC_ONLY;
+	engine.caps.flags &= ~PLEX86_CAP_DESCRIPTORS;
+	put(frame[0] + 0x100, "\x0f\xa2", 2);
+	put(frame[0] + 0x300, "\xb8\x0f\x02\x00\x00", 5);	/* mov $0x20f,%eax */
+	put(frame[1] + 0x300, "\x0f\x02\xc1", 3);		/* lar */
+	put(frame[1] + 0x401, "\xb8\x0f\x02\x00\x00", 5);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) == PLEX86_PROT_EXEC);
+	ok(prot_after(CODE + PAGE, 3) == PLEX86_PROT_EXEC);
+	copies = &vm.core->world.copies;
+	copy = plex86_copy_find(&vm.core->world.copies, frame[0] >> PLEX86_PAGE_SHIFT);
+	ok(plex86_copy_traps(copies, copy, vm_host(frame[0]), 0x100));
+	ok(!plex86_copy_traps(copies, copy, vm_host(frame[0]), 0x301));
+	copy = plex86_copy_find(&vm.core->world.copies, frame[1] >> PLEX86_PAGE_SHIFT);
+	ok(plex86_copy_traps(copies, copy, vm_host(frame[1]), 0x300));
+	ok(plex86_copy_traps(copies, copy, vm_host(frame[1]), 0x402));	/* the bytes, if need be */
+	exec(CODE + 0x300);
+	exec(CODE + PAGE + 0x300);
+	end("what is no instruction stays in a copy");
 }
 
 /* IRET with RF set would pass over them. */
@@ -484,7 +628,8 @@ int main(void)
 	syscalls(true, true);
 	syscalls_trapped();
 	width_changes();
-	selector_of_ldt();
+	selectors();
+	copy_of_decoded();
 	strictly();
 	tsc();
 	return tap_done();

@@ -16,7 +16,7 @@
 #include "tests/tap.h"
 
 #define PAGE	((int)PLEX86_PAGE_SIZE)
-#define ALL	((uint16_t)~PLEX86_FOUND_SELREAD)
+#define ALL	((uint32_t)~PLEX86_FOUND_DECODED)
 
 static uint8_t page[PLEX86_PAGE_SIZE], copy[PLEX86_PAGE_SIZE];
 
@@ -58,7 +58,7 @@ static int altered(bool long_mode)
 }
 
 /* The first sensitive sequence of the page that does not trap, or -1. */
-static int left_over(uint16_t mask)
+static int left_over(uint32_t mask)
 {
 	int i;
 

@@ -37,9 +37,9 @@ static FILE *log_file;
 
 static void flip_register(struct plex86_cpu *cpu, struct plex86_vec *vec, unsigned int n)
 {
-	/* Not those that a trapping SYSCALL or INT 0x80 may lose (docs/limits.md). */
-	static const uint8_t kept[] = { 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15 };
-	unsigned int count = cpu->mode == PLEX86_MODE_64 ? sizeof(kept) : 6;
+	/* Not those that a trapping SYSCALL may lose (docs/limits.md). */
+	static const uint8_t kept[] = { 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15 };
+	unsigned int count = cpu->mode == PLEX86_MODE_64 ? sizeof(kept) : 7;
 	unsigned int bits = cpu->mode == PLEX86_MODE_64 ? 64 : 32;
 
 	(void)vec;

@@ -9,10 +9,10 @@ set -u
 . "$top_srcdir/tools/lib/model.sh"
 
 run=$top_srcdir/tests/guest/run-guest
-image=$top_builddir/tests/guest/tk64.img
+image64=$top_builddir/tests/guest/tk64.img image32=$top_builddir/tests/guest/tk32.img
 plugin=$top_builddir/tests/verify/.libs/libbx_plex86.so
 work=$top_builddir/tests/verify/work
-[ -r "$image" ] || tap_skip_all "there is no test kernel: the compiler can't make it"
+[ -r "$image64" ] || tap_skip_all "there is no test kernel: the compiler can't make it"
 
 rm -rf "$work"
 mkdir -p "$work/plugins"
@@ -21,27 +21,32 @@ ln -s "$top_builddir"/bochs/plugins/* "$work/plugins/"
 ln -sf "$plugin" "$work/plugins/libbx_plex86.so"
 
 model=$(default_model)
-# Segments and hostile code, in long mode: little there keeps slices from being compared. (Code
-# with segments of its own runs in Bochs, which leaves few slices that write to memory.)
-# No random programs: what the manual leaves undefined would be found, too.
-options=(-c "$model" -e 8 -g 0x30 -s 200000 -n 0 -t 120 -b "$BOCHS")
+# Segments and hostile code: little there keeps slices from being compared. (Code
+# with segments of its own runs in Bochs, which leaves few slices that write to memory: in long mode two or one,
+# in the three 32-bit modes four.) No random programs: what the manual leaves undefined would be found, too.
+options=(-c "$model" -g 0x30 -s 200000 -n 0 -t 120 -b "$BOCHS")
 
-plain() {
-	"$run" "${options[@]}" bochs "$image" >"$work/plain.log"
+plain() {		# plain BITS
+	"$run" "${options[@]}" bochs "$(image "$1")" >"$work/plain$1.log"
 }
 
-broken() {		# broken WHERE EVERY: one run
+image() {		# image BITS
+	[ "$1" = 64 ] && echo "$image64" || echo "$image32"
+}
+
+broken() {		# broken WHERE EVERY BITS: one run
 	rm -f "$work/$1".*
 	PLEX86_PLUGINS=$work/plugins PLEX86_BREAK=$1,$2 PLEX86_BREAK_LOG=$work/$1.flips \
 		"$run" -k "$work" "${options[@]}" -x "panic: action=report" -x "plex86: engine=process, \
-verify=1, verify_case=$work/$1.case, stats=$work/$1.json" bochs "$image" >"$work/$1.log"
+verify=1, verify_case=$work/$1.case, stats=$work/$1.json" bochs "$(image "$3")" >"$work/$1.log"
 }
 
 differences() {		# differences WHERE: of the statistics of verify mode
 	awk -F '[:,]' '/"verify"/ { on = 1 } on && /"differences"/ { print $2; exit }' "$work/$1.json"
 }
 
-tap "the test kernel runs under plain Bochs" plain
+tap "the test kernel runs under plain Bochs" plain 64
+tap "and the one of 32 bits" plain 32
 # matched WHERE: each flip is followed by its slice's end before there is another, and that is a
 # difference found, or a slice that verify mode says it can't compare (docs/verify.md); nothing
 # is found without a flip.
@@ -59,19 +64,19 @@ matched() {		# matched WHERE LEAST: flips
 	}' "$work/$1.flips"
 }
 
-while read -r where every least; do
-	tap "a run with a bit flipped in a $where now and then" broken "$where" "$every"
+while read -r where every least bits; do
+	tap "a run with a bit flipped in a $where now and then" broken "$where" "$every" "$bits"
 	tap "each is found" matched "$where" "$least"
 	tap_is "as many as verify mode counts" "$(grep -c '^found' "$work/$where.flips")" \
 		"$(differences "$where")"
 	echo "# $(matched "$where" "$least")"
 	tap "the case says what differs" grep -q '^# ' "$work/$where.case"
 	tap "the guest saw none" "$top_srcdir/tests/guest/compare-logs" \
-		-k "$top_srcdir/tests/guest/limits-process" "$work/plain.log" "$work/$where.log"
+		-k "$top_srcdir/tests/guest/limits-process" "$work/plain$bits.log" "$work/$where.log"
 done <<-'END'
-	register 5 10
-	flag 5 10
-	vector 5 10
-	memory 1 2
+	register 2 10 64
+	flag 2 10 64
+	vector 2 10 64
+	memory 1 2 32
 END
 tap_done
