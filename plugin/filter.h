@@ -61,6 +61,9 @@ uint32_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b);
 				 PLEX86_FOUND_UMIP_64 | PLEX86_FOUND_UMIP_32 | \
 				 PLEX86_FOUND_INT80_64)
 
+/* Those among them that make results inexact, and do no harm: a good guess will do. */
+#define PLEX86_FOUND_GUESSED	(PLEX86_FOUND_DECODED & ~PLEX86_FOUND_SYSCALL_INSN)
+
 /* The same findings as those of bytes, of which there may be more.  SEGMENT stays what it is. */
 uint32_t plex86_filter_bytes(uint32_t found);
 
@@ -71,9 +74,9 @@ uint32_t plex86_filter_bytes(uint32_t found);
 uint32_t plex86_filter_decode(const uint8_t *code, uint32_t mask, uint32_t bytes);
 
 /*
- * The same for the first bytes, and for what begins with the last byte of the page before,
- * @before, which says what they are.  Where that is NULL nothing but harmless bytes will do, and
- * for PLEX86_FOUND_SEGMENT it is a guess.
+ * The same for the first bytes, and for what begins with the last two of the page before,
+ * @before, which says what they are.  Where that is NULL nothing but harmless bytes will do, but
+ * for PLEX86_FOUND_GUESSED.
  */
 uint32_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, uint32_t mask);
 
@@ -85,7 +88,7 @@ uint32_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, 
  */
 int plex86_filter_locate(const uint8_t *code, uint32_t mask, bool long64, uint16_t *at, int max);
 
-/* The same for PLEX86_FOUND_SEGMENT, but for a page's first bytes. */
+/* The same for PLEX86_FOUND_GUESSED, but for a page's first bytes. */
 int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at, int max);
 
 /*

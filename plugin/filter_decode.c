@@ -217,7 +217,7 @@ static size_t next(struct streams *s, uint32_t mask, size_t from, size_t to, uin
 			continue;
 		for (k = 0; k < NKINDS; k++)
 			if ((kinds[k].bytes & bytes) && (kinds[k].found & mask) &&
-			    is_opcode(s, from, kinds[k].found & PLEX86_FOUND_SEGMENT))
+			    is_opcode(s, from, kinds[k].found & PLEX86_FOUND_GUESSED))
 				*found |= kinds[k].found;
 		if (*found)
 			break;
@@ -280,7 +280,7 @@ uint32_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, 
 		return find_both(mask, code, PLEX86_PAGE_SIZE, 0, EARLY);
 	memcpy(both, before + PLEX86_PAGE_SIZE - RUN_UP, RUN_UP);
 	memcpy(both + RUN_UP, code, sizeof(both) - RUN_UP);
-	return find_both(mask, both, sizeof(both), RUN_UP - 1, RUN_UP + EARLY);
+	return find_both(mask, both, sizeof(both), RUN_UP - 2, RUN_UP + EARLY);
 }
 
 /* Adds the places where an instruction can begin whose opcode is at @place. */

@@ -60,6 +60,7 @@ struct plex86_node {
 };
 
 #define PLEX86_NO_TABLE UINT64_MAX
+#define PLEX86_DEVICE_TABLE (UINT64_C(1) << 62)	/* where no memory is */
 
 /* A mapping's name: node number and entry.  1024 entries at the most. */
 #define PLEX86_SLOT(node, index)	(((node) << 10) | (index))

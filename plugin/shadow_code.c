@@ -130,7 +130,7 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 /* What traps would have to be set on, if RDTSC is made to trap in another way. */
 static uint32_t but_tsc(const struct plex86_world *w, uint32_t found)
 {
-	return plex86_filter_bytes(found) & ~(w->ops->trap_tsc ? PLEX86_FOUND_TSC : 0);
+	return found & ~(w->ops->trap_tsc ? PLEX86_FOUND_TSC : 0);
 }
 
 unsigned int plex86_code_price(struct plex86_shadow *s, plex86_gva_t la)
@@ -199,9 +199,8 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 		return false;
 	code = plex86_code_bytes(s->world, gpa);
 	found = plex86_findings(s, f, page, gpa);
-	if (plex86_early_findings(s, f, page, code) & PLEX86_FOUND_SEGMENT)
+	if (plex86_early_findings(s, f, page, code) & PLEX86_FOUND_GUESSED)
 		return false;	/* nothing says where */
-	found = plex86_filter_bytes(found);
 	/* All of the rest, or trapping RDTSC would only make trips dearer. */
 	rest = but_tsc(s->world, found);
 	/* IRET with RF set, and MOV SS, pass over a breakpoint: not exact enough for strict=1. */

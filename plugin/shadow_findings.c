@@ -99,7 +99,8 @@ bool plex86_clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
 	const uint8_t *before =
 		la ? plex86_code_at(s, (plex86_gva_t){ la - PLEX86_PAGE_SIZE }) : NULL;
 	const uint8_t *after = plex86_code_at(s, (plex86_gva_t){ la + PLEX86_PAGE_SIZE });
-	const uint32_t mask = plex86_filter_bytes(forbidden(s, la));
+	/* Of decoded ones plex86_early_findings() tells. */
+	const uint32_t mask = plex86_filter_bytes(forbidden(s, la) & ~PLEX86_FOUND_GUESSED);
 
 	return !(before && (plex86_filter_straddle(before, code) & mask)) &&
 	       !(after && (plex86_filter_straddle(code, after) & mask));
@@ -112,6 +113,6 @@ void plex86_check_next(struct plex86_shadow *s, uint64_t la)
 	plex86_gpa_t gpa;
 	struct plex86_frame *f = code ? plex86_guest_code(s, next, &gpa) : NULL;
 
-	if (f && (plex86_early_findings(s, f, next.la, code) & PLEX86_FOUND_SEGMENT))
+	if (f && (plex86_early_findings(s, f, next.la, code) & PLEX86_FOUND_GUESSED))
 		plex86_unmap_at(s, next);
 }

@@ -195,6 +195,15 @@ static uint64_t entry_of(struct plex86_node *n, unsigned int index)
 	return n->level == 1 ? e & ~PLEX86_PTE_PS : e;
 }
 
+/* A table that is no RAM, or has a device laid over it, has nothing that is present for us. */
+static uint64_t table_at(const struct plex86_world *w, uint64_t pa)
+{
+	plex86_gpa_t page = { pa & PLEX86_PAGE_MASK };
+	const void *host = plex86_ram_host(w->ram, page, PLEX86_PAGE_SIZE);
+
+	return host && w->host->is_plain_ram(page, host) ? pa : PLEX86_DEVICE_TABLE;
+}
+
 static struct plex86_node *make_child(struct plex86_node *up, unsigned int index, uint64_t e)
 {
 	struct plex86_shadow *s = up->shadow;
@@ -215,7 +224,7 @@ static struct plex86_node *make_child(struct plex86_node *up, unsigned int index
 	if (plex86_entry_is_leaf(p, up->level, e)) {
 		n->table = PLEX86_NO_TABLE;
 	} else {
-		n->table = plex86_entry_address(p, e);
+		n->table = table_at(s->world, plex86_entry_address(p, e));
 		watch_table(s->world, n);
 	}
 	up->child[index] = n->self;
@@ -233,7 +242,7 @@ static struct plex86_node *make_root(struct plex86_shadow *s)
 		return NULL;
 	}
 	n->shadow = s;
-	n->table = s->paging.root;
+	n->table = table_at(s->world, s->paging.root);
 	n->rights = PLEX86_PROT_READ | PLEX86_PROT_WRITE | PLEX86_PROT_EXEC;
 	s->root = n->self;
 	watch_table(s->world, n);

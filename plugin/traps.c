@@ -14,10 +14,11 @@ static int locate(const struct plex86_shadow *s, const uint8_t *code, uint32_t f
 
 	if (!max)
 		return 0;
-	n = plex86_filter_locate(code, found, s->paging.mode == PLEX86_PAGING_LONG, at, max);
-	if (n < 0 || !(found & PLEX86_FOUND_SEGMENT))
+	n = plex86_filter_locate(code, plex86_filter_bytes(found & ~PLEX86_FOUND_GUESSED),
+				 s->paging.mode == PLEX86_PAGING_LONG, at, max);
+	if (n < 0 || !(found & PLEX86_FOUND_GUESSED))
 		return n;
-	m = plex86_filter_decode_locate(code, found & PLEX86_FOUND_SEGMENT, at + n, max - n);
+	m = plex86_filter_decode_locate(code, found & PLEX86_FOUND_GUESSED, at + n, max - n);
 	return m < 0 ? -1 : n + m;
 }
 

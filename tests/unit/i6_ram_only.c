@@ -88,7 +88,8 @@ static void neighbours(void)
 
 static void not_plain(void)
 {
-	uint64_t frame;
+	uint64_t frame, table;
+	unsigned int level;
 
 	begin(0);
 	frame = frame_alloc();
@@ -106,7 +107,22 @@ static void not_plain(void)
 	vm.device[frame / PAGE] = true;
 	plex86_core_drop_all(vm.core);
 	is(tries(LA), 0, "and no more when that has changed, and the core was told");
+	vm.device[frame / PAGE] = false;
 	end("plain RAM");
+
+	/* What the device says is in the table, Bochs alone knows. */
+	for (level = 1; level <= 4; level++) {
+		begin(0);
+		tables_map(&t, LA, frame_alloc(), P_USER);
+		table = tables_entry(&t, LA, level, false) / PAGE;
+		vm.device[table] = true;
+		vm_core(2, false);
+		is(tries(LA), 0, "a table under a device");
+		vm.device[table] = false;
+		plex86_core_drop_all(vm.core);
+		is(tries(LA), 7, "and under none");
+		end("tables are read from plain RAM");
+	}
 }
 
 static void linear(void)

@@ -160,20 +160,30 @@ static const char *any_of_all(const struct table *table, const struct narrowed *
 	return why;
 }
 
+/* Are they only values that one instruction hands to the next? */
+static bool data_only(const struct diff *d)
+{
+	return !d->outcome && !d->error && !d->cr2 && !d->dr6 && !d->selectors && !d->bases;
+}
+
 /*
  * An instruction whose memory is touched for the first time traps, and Bochs executes it: it
- * differs only when it runs once more, in the next prefix.
+ * differs only when it runs once more, in the next prefix.  So it does when all of its page was
+ * Bochs's, for what another case in it has.  By then a later instruction may have got the value.
  */
 static const char *earlier(const struct table *table, const struct narrowed *n)
 {
 	struct narrowed m = *n;
 	const char *why = NULL;
+	struct diff left;
 
 	if (!narrowed_at(&m, &maker.kind, 0))
 		return NULL;
 	m.c = n->c;
 	while (!why && m.insn_at < n->insn_at) {
-		why = table_explains(table, &m, &maker.kind);
+		why = table_leaves(table, &m, &maker.kind, &left);
+		if (!data_only(&left))
+			why = NULL;
 		if (!narrowed_next(&m, &maker.kind))
 			break;
 	}
