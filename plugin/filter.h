@@ -2,8 +2,8 @@
 /*
  * The page filter: which instructions that no container of a given engine can
  * trap have their bytes in a page (I7).  Bytes, not instructions, as code can be
- * entered anywhere; but for two kinds (filter_decode.c).  What becomes of a page
- * with a finding is shadow_code.c's affair.  Measured on 300,000 pages of Debian's
+ * entered anywhere; but for PLEX86_FOUND_DECODED (filter_decode.c).  What becomes of a
+ * page with a finding is shadow_code.c's affair.  Measured on 300,000 pages of Debian's
  * code: 0.6 % contain CPUID, XGETBV, VMMCALL or RDPID, 2.3 % RDTSC.
  */
 #ifndef PLEX86_FILTER_H
