@@ -111,13 +111,11 @@ static uint64_t find_page(struct plex86_world *w, const struct plex86_table *t, 
 	plex86_gva_t la = { linear(&w->descriptors, (t->base & PLEX86_PAGE_MASK) +
 						    i * PLEX86_PAGE_SIZE) };
 	plex86_gpa_t gpa;
-	const void *host;
 
 	if (!w->host->translate(la, &gpa))
 		return PLEX86_NOT_RAM;
 	gpa.pa &= PLEX86_PAGE_MASK;
-	host = plex86_ram_host(w->ram, gpa, PLEX86_PAGE_SIZE);
-	return host && w->host->is_plain_ram(gpa, host) ? gpa.pa : PLEX86_NOT_RAM;
+	return plex86_plain_page(w, gpa) ? gpa.pa : PLEX86_NOT_RAM;
 }
 
 static void unwatch(struct plex86_world *w, struct plex86_table_copy *c)

@@ -106,25 +106,28 @@ uint32_t plex86_filter_scan(const uint8_t *code, size_t len)
 	return found;
 }
 
+int plex86_filter_begins(const uint8_t *code, int at, bool long64, uint16_t *begins, int n,
+			 int max)
+{
+	for (;; at--) {
+		if (n == max || !at)
+			return -1;
+		begins[n++] = at;
+		if (!plex86_is_prefix(code[at - 1], long64))
+			return n;
+	}
+}
+
 int plex86_filter_locate(const uint8_t *code, uint32_t mask, bool long64, uint16_t *at, int max)
 {
 	const int size = (int)PLEX86_PAGE_SIZE;
-	int n = 0, i, begin;
+	int n = 0, i;
 
-	for (i = 0; i < size - 1; i++) {
+	for (i = 0; i < size - 1 && n >= 0; i++) {
 		int left = size - i < PLEX86_FILTER_TAIL ? size - i : PLEX86_FILTER_TAIL;
 
-		if (!(plex86_filter_at(code + i, left) & mask))
-			continue;
-		for (begin = i;; begin--) {
-			if (n == max)
-				return -1;
-			at[n++] = begin;
-			if (!begin)
-				return -1;
-			if (!plex86_is_prefix(code[begin - 1], long64))
-				break;
-		}
+		if (plex86_filter_at(code + i, left) & mask)
+			n = plex86_filter_begins(code, i, long64, at, n, max);
 	}
 	return n;
 }

@@ -28,18 +28,20 @@
 #define PLEX86_FOUND_INT80	0x0100u	/* CD 80, which loses RAX[63:32] on some hosts */
 #define PLEX86_FOUND_RDPID	0x0200u	/* 0F C7 F8+r */
 #define PLEX86_FOUND_PKRU	0x0400u	/* RDPKRU, WRPKRU: 0F 01 EE, EF */
-#define PLEX86_FOUND_SYSCALL	0x1000u	/* 0F 05 */
-#define PLEX86_FOUND_REX2	0x2000u	/* any of these as D5 xx opcode: APX can spell them so */
-#define PLEX86_FOUND_SYSCALL_INSN 0x4000u /* 0F 05, and it seems to be an instruction of its own */
-#define PLEX86_FOUND_BITSCAN	0x8000u	/* 0F BC|BD: BSF, BSR and, behind F3, TZCNT, LZCNT */
-/* The same for SELECTOR's bytes, UMIP's and INT80's, as instructions of 64- or of 32-bit code. */
-#define PLEX86_FOUND_SELECTOR_64 0x10000u
-#define PLEX86_FOUND_SELECTOR_32 0x20000u
-#define PLEX86_FOUND_UMIP_64	0x40000u
-#define PLEX86_FOUND_UMIP_32	0x80000u
-#define PLEX86_FOUND_INT80_64	0x100000u
+#define PLEX86_FOUND_SYSCALL	0x0800u	/* 0F 05 */
+#define PLEX86_FOUND_REX2	0x1000u	/* any of these as D5 xx opcode: APX can spell them so */
+#define PLEX86_FOUND_BITSCAN	0x2000u	/* 0F BC|BD: BSF, BSR and, behind F3, TZCNT, LZCNT */
+
+/* SYSCALL's bytes, and it seems to be an instruction of its own. */
+#define PLEX86_FOUND_SYSCALL_INSN 0x4000u
+/* The same for SELECTOR's, UMIP's and INT80's, in 64- or in 32-bit code. */
+#define PLEX86_FOUND_SELECTOR_64 0x8000u
+#define PLEX86_FOUND_SELECTOR_32 0x10000u
+#define PLEX86_FOUND_UMIP_64	0x20000u
+#define PLEX86_FOUND_UMIP_32	0x40000u
+#define PLEX86_FOUND_INT80_64	0x80000u
 /* Reads and loads of segment registers and far transfers, whose bytes are everywhere. */
-#define PLEX86_FOUND_SEGMENT_64	0x0800u
+#define PLEX86_FOUND_SEGMENT_64	0x100000u
 #define PLEX86_FOUND_SEGMENT_32	0x200000u
 #define PLEX86_FOUND_SEGMENT	(PLEX86_FOUND_SEGMENT_64 | PLEX86_FOUND_SEGMENT_32)
 
@@ -88,7 +90,14 @@ uint32_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, 
  */
 int plex86_filter_locate(const uint8_t *code, uint32_t mask, bool long64, uint16_t *at, int max);
 
-/* The same for PLEX86_FOUND_GUESSED, but for a page's first bytes. */
+/*
+ * Where one instruction can begin whose opcode is at @at: there, and at prefixes before.  Adds
+ * to the @n offsets that are in @begins; the same answer.
+ */
+int plex86_filter_begins(const uint8_t *code, int at, bool long64, uint16_t *begins, int n,
+			 int max);
+
+/* plex86_filter_locate() for PLEX86_FOUND_GUESSED, but for a page's first bytes. */
 int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at, int max);
 
 /*

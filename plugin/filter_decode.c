@@ -15,8 +15,8 @@
  * instructions begin: most such streams soon fall into step with the real one.  Code
  * of a regular pattern can keep one out of step for long, but then it comes upon something
  * that no program has (IN, HLT, no instruction at all): a stream that did so lately has no
- * say.  Code that is entered in the middle of another instruction can slip through; see
- * docs/limits.md.
+ * say, but if all did.  Then most decide, or for SYSCALL, which would do harm, it is one.  Code
+ * that is entered in the middle of another instruction can slip through; see docs/limits.md.
  */
 #include <string.h>
 
@@ -274,25 +274,13 @@ uint32_t plex86_filter_decode(const uint8_t *code, uint32_t mask, uint32_t bytes
 uint32_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, uint32_t mask)
 {
 	/* The last candidate may be as long as an instruction can be. */
-	uint8_t both[RUN_UP + EARLY + 15];
+	uint8_t both[RUN_UP + EARLY + PLEX86_MAX_INSN];
 
 	if (!before)
 		return find_both(mask, code, PLEX86_PAGE_SIZE, 0, EARLY);
 	memcpy(both, before + PLEX86_PAGE_SIZE - RUN_UP, RUN_UP);
 	memcpy(both + RUN_UP, code, sizeof(both) - RUN_UP);
 	return find_both(mask, both, sizeof(both), RUN_UP - 2, RUN_UP + EARLY);
-}
-
-/* Adds the places where an instruction can begin whose opcode is at @place. */
-static int add_places(const uint8_t *code, size_t place, bool long64, uint16_t *at, int n, int max)
-{
-	for (;; place--) {
-		if (n == max || !place)
-			return -1;
-		at[n++] = place;
-		if (!plex86_is_prefix(code[place - 1], long64))
-			return n;
-	}
 }
 
 int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at, int max)
@@ -308,7 +296,7 @@ int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at
 		init(&s, m, code, PLEX86_PAGE_SIZE);
 		for (i = EARLY; (i = next(&s, of_mode(mask, m), i, PLEX86_PAGE_SIZE, &found)) <
 		     PLEX86_PAGE_SIZE; i++) {
-			n = add_places(code, i, m, at, n, max);
+			n = plex86_filter_begins(code, i, m, at, n, max);
 			if (n < 0)
 				return -1;
 		}

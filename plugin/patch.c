@@ -3,11 +3,9 @@
 
 #include <Zydis/Zydis.h>
 
+#include "decode.h"
 #include "filter.h"
 #include "patch.h"
-
-/* Longest instruction (SDM vol. 2, 2.3.11). */
-#define MAX_INSN 15
 
 #define SIZE ((int)PLEX86_PAGE_SIZE)
 
@@ -29,7 +27,7 @@ static int length(const ZydisDecoder *d, const uint8_t *code, int left)
 	ZydisDecodedInstruction i;
 
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(d, NULL, code, left, &i)))
-		return MAX_INSN;
+		return PLEX86_MAX_INSN;
 	return i.length;
 }
 
@@ -46,7 +44,7 @@ int plex86_patch_page(const uint8_t *code, uint32_t mask, bool long_mode, uint8_
 	for (i = SIZE - 1; i >= 0; i--) {
 		bool trap = plex86_filter_at(code + i, SIZE - i) & mask;
 
-		for (m = 0; !trap && m < nmodes && nearest - i < MAX_INSN; m++)
+		for (m = 0; !trap && m < nmodes && nearest - i < PLEX86_MAX_INSN; m++)
 			trap = length(&d[m], code + i, SIZE - i) > nearest - i;
 		if (!trap)
 			continue;
@@ -54,5 +52,5 @@ int plex86_patch_page(const uint8_t *code, uint32_t mask, bool long_mode, uint8_
 		nearest = i;
 		traps++;
 	}
-	return nearest < MAX_INSN - 1 ? -1 : traps;
+	return nearest < PLEX86_MAX_INSN - 1 ? -1 : traps;
 }

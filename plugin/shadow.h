@@ -225,6 +225,12 @@ void plex86_frame_revoke(struct plex86_world *w, uint64_t frame, uint32_t prot);
 /* One more change of use; false if the frame has had too many of late. */
 bool plex86_may_flip(struct plex86_world *w, struct plex86_frame *f);
 
+/*
+ * The page of guest RAM at @page, in this process, if Bochs treats it as such: no device is laid
+ * over it.  NULL: none.
+ */
+void *plex86_plain_page(const struct plex86_world *w, plex86_gpa_t page);
+
 /* ---- shadow_findings.c ---- */
 
 /* The bytes of a page of guest RAM; NULL: it is none. */

@@ -38,8 +38,8 @@ static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_fram
 	plex86_decode_findings(f, plex86_code_bytes(w, gpa), mask);
 	mask &= ~PLEX86_FOUND_DECODED | f->findings | found;
 	mask = plex86_filter_bytes(mask);
-	copy = plex86_copy_make(&w->copies, gpa.pa >> PLEX86_PAGE_SHIFT, plex86_code_bytes(w, gpa), mask,
-				s->paging.mode == PLEX86_PAGING_LONG);
+	copy = plex86_copy_make(&w->copies, gpa.pa >> PLEX86_PAGE_SHIFT,
+				plex86_code_bytes(w, gpa), mask, s->paging.mode == PLEX86_PAGING_LONG);
 	if (!copy)
 		f->flags |= PLEX86_FRAME_NO_COPY;
 	return copy;
@@ -111,7 +111,8 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 		struct plex86_copy *copy = plex86_copy_find(&w->copies, n->frame[index]);
 
 		gpa.pa = (uint64_t)n->frame[index] << PLEX86_PAGE_SHIFT;
-		return plex86_copy_traps(&w->copies, copy, plex86_code_bytes(w, gpa), la.la & ~PLEX86_PAGE_MASK) ?
+		return plex86_copy_traps(&w->copies, copy, plex86_code_bytes(w, gpa),
+					 la.la & ~PLEX86_PAGE_MASK) ?
 		       PLEX86_CODE_TRAP : PLEX86_CODE_OK;
 	}
 	if (n->prot[index] & PLEX86_PROT_EXEC)
@@ -121,7 +122,8 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 		return PLEX86_CODE_OK;
 	if (f->flip_epoch == w->epoch && f->flips >= PLEX86_MAX_FLIPS)
 		return PLEX86_CODE_FLIPS;
-	found = f->flags & PLEX86_FRAME_SCANNED ? plex86_findings(s, f, la.la & PLEX86_PAGE_MASK, gpa) : 0;
+	found = f->flags & PLEX86_FRAME_SCANNED ?
+		plex86_findings(s, f, la.la & PLEX86_PAGE_MASK, gpa) : 0;
 	if (found && !may_copy(w, f, found))
 		return PLEX86_CODE_REFUSED;
 	return PLEX86_CODE_OK;

@@ -5,10 +5,8 @@
  * own business (not present, A or D not set yet, no right), and Bochs executes
  * the instruction, with all its consequences.
  */
+#include "decode.h"
 #include "shadow.h"
-
-/* Longest instruction (SDM vol. 2, 2.3.11): a fetch can fault this far behind RIP. */
-#define MAX_INSN 15
 
 /* Engine operations that populating a space may take. */
 #define POPULATE_OPS	256
@@ -22,7 +20,7 @@ static bool is_fetch(plex86_gva_t addr, plex86_gva_t rip, uint32_t access)
 		return access & PLEX86_ACCESS_EXEC;
 	/* The CPU reports RIP itself, or the start of the page that the instruction runs into. */
 	return addr.la == rip.la ||
-	       ((addr.la & ~PLEX86_PAGE_MASK) == 0 && addr.la - rip.la < MAX_INSN);
+	       ((addr.la & ~PLEX86_PAGE_MASK) == 0 && addr.la - rip.la < PLEX86_MAX_INSN);
 }
 
 /* What is mapped unasked: code beside code, and data beside data. */

@@ -31,9 +31,8 @@ const uint8_t *plex86_code_at(struct plex86_shadow *s, plex86_gva_t la)
 
 	if (!n || !(n->prot[i] & PLEX86_PROT_EXEC))
 		return NULL;
-	return plex86_ram_host(s->world->ram,
-			       (plex86_gpa_t){ (uint64_t)n->frame[i] << PLEX86_PAGE_SHIFT },
-			       PLEX86_PAGE_SIZE);
+	return plex86_code_bytes(s->world,
+				 (plex86_gpa_t){ (uint64_t)n->frame[i] << PLEX86_PAGE_SHIFT });
 }
 
 /* Which findings forbid execution at @la. */

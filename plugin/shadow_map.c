@@ -50,6 +50,13 @@ void plex86_queue_unmap(struct plex86_shadow *s, uint64_t la, uint64_t npages)
 	queue(s, &op);
 }
 
+void *plex86_plain_page(const struct plex86_world *w, plex86_gpa_t page)
+{
+	void *host = plex86_ram_host(w->ram, page, PLEX86_PAGE_SIZE);
+
+	return host && w->host->is_plain_ram(page, host) ? host : NULL;
+}
+
 static uint32_t *next_of(struct plex86_world *w, uint32_t slot)
 {
 	return &w->nodes[PLEX86_SLOT_NODE(slot)]->rnext[PLEX86_SLOT_INDEX(slot)];
@@ -171,8 +178,7 @@ uint32_t plex86_map(struct plex86_node *n, unsigned int index, plex86_gpa_t gpa,
 	struct plex86_copy *copy = NULL;
 	uint32_t got;
 
-	if (!f || !plex86_ram_offset(w->ram, gpa, &op.off) ||
-	    !w->host->is_plain_ram(gpa, w->ram->host + op.off.off))
+	if (!f || !plex86_ram_offset(w->ram, gpa, &op.off) || !plex86_plain_page(w, gpa))
 		return 0;
 	if (la + PLEX86_PAGE_SIZE > w->caps->va_limit ||
 	    (la < 0x10000 && !(w->caps->flags & PLEX86_CAP_PAGE_ZERO)))

@@ -198,10 +198,7 @@ static uint64_t entry_of(struct plex86_node *n, unsigned int index)
 /* A table that is no RAM, or has a device laid over it, has nothing that is present for us. */
 static uint64_t table_at(const struct plex86_world *w, uint64_t pa)
 {
-	plex86_gpa_t page = { pa & PLEX86_PAGE_MASK };
-	const void *host = plex86_ram_host(w->ram, page, PLEX86_PAGE_SIZE);
-
-	return host && w->host->is_plain_ram(page, host) ? pa : PLEX86_DEVICE_TABLE;
+	return plex86_plain_page(w, (plex86_gpa_t){ pa & PLEX86_PAGE_MASK }) ? pa : PLEX86_DEVICE_TABLE;
 }
 
 static struct plex86_node *make_child(struct plex86_node *up, unsigned int index, uint64_t e)

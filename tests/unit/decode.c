@@ -74,7 +74,7 @@ static void any(bool long64)
 	}
 	tap_ok(!wrong, "%d-bit code: %lu lengths of %lu differ", long64 ? 64 : 32, wrong, n);
 	tap_ok(none > n / 50 && none < n / 2, "%lu are none", none);
-	tap_ok(lenient < n / 100, "%lu are privileged and not seen as such, or the other way round", lenient);
+	tap_ok(lenient < n / 100, "%lu are privileged for one of both only", lenient);
 }
 
 /* All opcodes and ModRM bytes, each after others have been asked that share what is remembered. */

@@ -376,6 +376,14 @@ static void begin_linux(void)
 	vm.cpu.mode = PLEX86_MODE_COMPAT;
 }
 
+/* The same, but FS has a selector from an LDT, as Wine's has. */
+static void begin_other(unsigned int max_traps)
+{
+	begin_linux();
+	engine.caps.max_traps = max_traps;
+	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+}
+
 /* Not executable natively once the guest is another than begin_linux()'s. */
 static bool given_up(void)
 {
@@ -414,7 +422,7 @@ static void selectors(void)
 	ok(given_up());
 	end("the same where the GDT is another");
 
-	/* In 64-bit code PUSH DS is none. */
+	/* In 64-bit code PUSH DS is no instruction. */
 	begin_linux();
 	engine.caps.max_traps = 0;
 	vm.cpu.mode = PLEX86_MODE_64;
@@ -427,8 +435,7 @@ static void selectors(void)
 	end("the same in 64-bit code");
 
 	/* Breakpoints, where they are enough. */
-	begin_linux();
-	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	begin_other(PLEX86_MAX_TRAPS);
 	put(frame[0] + 0x100, "\x66\x8c\xe0", 3);
 	put(frame[0] + 0x201, "\x8e\xe0", 2);
 	vm_core(2, false);
@@ -439,9 +446,7 @@ static void selectors(void)
 	end("breakpoints at uses of segments");
 
 	/* The page before, which comes later, says that the bytes are an instruction. */
-	begin_linux();
-	engine.caps.max_traps = 0;
-	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	begin_other(0);
 	put(frame[0] + 4095, "\xc5", 1);	/* LDS */
 	put(frame[1], "\x45\x08", 2);
 	vm_core(2, false);
@@ -455,9 +460,7 @@ static void selectors(void)
 	end("an instruction over two pages of which the second was known first");
 
 	/* The same when the first one changes. */
-	begin_linux();
-	engine.caps.max_traps = 0;
-	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	begin_other(0);
 	put(frame[1], "\x45\x08", 2);
 	vm_core(2, false);
 	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
@@ -469,9 +472,7 @@ static void selectors(void)
 	end("and of which the first was changed");
 
 	/* What was decoded says nothing of new bytes. */
-	begin_linux();
-	engine.caps.max_traps = 0;
-	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	begin_other(0);
 	vm_core(2, false);
 	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
 	put(frame[0] + 0x100, "\x8c\xe0", 2);
@@ -479,8 +480,7 @@ static void selectors(void)
 	end("a page into which Bochs writes a use of a segment is decoded again");
 
 	/* The first bytes may belong to the page before: no place for a breakpoint. */
-	begin_linux();
-	vm.cpu.seg[PLEX86_FS].sel = 0x0f;
+	begin_other(PLEX86_MAX_TRAPS);
 	put(frame[0] + 10, "\x8c\xe0", 2);
 	put(frame[0] + 0x100, "\x0f\xa2", 2);
 	vm_core(2, false);
