@@ -139,6 +139,22 @@ static void distrust(struct stream *t)
 	t->since = trusted ? t->end - PLAUSIBLE : t->end;
 }
 
+/*
+ * No program adds AL to where it points (00 00).  That is padding, or the end of an instruction
+ * whose beginning this stream has missed: the next one is behind all zeros.
+ */
+static bool pass_zeros(const struct streams *s, struct stream *t)
+{
+	const uint8_t *p = s->code + t->end, *end = s->code + s->len;
+
+	if (end - p < 2 || p[0] || p[1])
+		return false;
+	while (p < end && !*p)
+		p++;
+	t->end = p - s->code;
+	return true;
+}
+
 /* On to what covers @place. */
 static void advance(struct streams *s, struct stream *t, size_t place)
 {
@@ -146,6 +162,10 @@ static void advance(struct streams *s, struct stream *t, size_t place)
 
 	while (t->end <= place) {
 		t->begin = t->end;
+		if (pass_zeros(s, t)) {
+			t->since = t->end;
+			continue;
+		}
 		length = plex86_decode_length(s->code + t->begin, s->len - t->begin, s->long64);
 		t->end += length;
 		if (!length)

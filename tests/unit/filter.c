@@ -408,6 +408,15 @@ static void early_reads(void)
 	memcpy(page + 64, "\x0f\xa0", 2);
 	ok(decoded(page));
 	ok(!early(before, page));
+
+	/* The headers of a program fill their page with zeros: no instruction reaches out of them. */
+	memset(before, 0, sizeof(before));
+	memcpy(page, "\x53\x83\xec\x08\xe8\x17\x02\x00\x00", 9);
+	ok(!early(before, page));
+	before[4093] = 0x90;			/* an odd number of them */
+	ok(!early(before, page));
+	memcpy(page, "\x53\x83\xec\x08\x17", 5);
+	ok(early(before, page));
 }
 
 /* Code of a regular pattern keeps some streams out of step, but they are not plausible. */
