@@ -180,8 +180,7 @@ uint32_t plex86_map(struct plex86_node *n, unsigned int index, plex86_gpa_t gpa,
 
 	if (!f || !plex86_ram_offset(w->ram, gpa, &op.off) || !plex86_plain_page(w, gpa))
 		return 0;
-	if (la + PLEX86_PAGE_SIZE > w->caps->va_limit ||
-	    (la < 0x10000 && !(w->caps->flags & PLEX86_CAP_PAGE_ZERO)))
+	if (la < w->caps->va_first || la + PLEX86_PAGE_SIZE > w->caps->va_limit)
 		return 0;
 	/* Another frame: the traps of the old one say nothing about it. */
 	if (n->prot[index] && n->frame[index] != gpa.pa >> PLEX86_PAGE_SHIFT)

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,6 @@ static const struct {
 	{ PLEX86_CAP_TRAP_UMIP, "SGDT and its like trap" },
 	{ PLEX86_CAP_TRAP_SYSENTER, "SYSENTER traps with exact state" },
 	{ PLEX86_CAP_XCR0, "the guest's XCR0" },
-	{ PLEX86_CAP_PAGE_ZERO, "pages below 64 KiB" },
 	{ PLEX86_CAP_ERRORCODE, "error codes with traps" },
 	{ PLEX86_CAP_PREFIXES, "INT n traps with RIP on its prefixes" },
 	{ PLEX86_CAP_SYSCALL_EXACT, "64-bit SYSCALL traps with exact state" },
@@ -49,6 +49,7 @@ static void print_caps(const struct plex86_caps *caps)
 		separator = ", ";
 	}
 	printf("%s\n", *separator ? "" : "no more than 64-bit flat code");
+	printf("  addresses: from %#" PRIx64 " to %#" PRIx64 "\n", caps->va_first, caps->va_limit - 1);
 	printf("  vector state: x87, SSE%s%s\n", caps->xcr0 & PLEX86_X_AVX ? ", AVX" : "",
 	       (caps->xcr0 & PLEX86_X_AVX512) == PLEX86_X_AVX512 ? ", AVX-512" : "");
 }

@@ -37,8 +37,11 @@
 #define TRIPS	64
 #define PAGES	64
 
-/* Nothing is mapped below this address in a new space. */
-#define NOWHERE	UINT64_C(0x10000)
+/*
+ * Nothing is mapped here in a new space, nor below, but anything can be: hosts that want
+ * more for vm.mmap_min_addr are refused, as no guest's programs would be left.
+ */
+#define NOWHERE	UINT64_C(0x10000000)
 
 static unsigned long sysctl_number(const char *path, unsigned long otherwise)
 {
@@ -150,21 +153,25 @@ static int probe_ldt(struct plex86_space *s)
 	return 0;
 }
 
-static int probe_low(struct plex86_space *s)
+/* vm.mmap_min_addr says where mappings may begin, and so does a security module: try. */
+static int probe_first(struct plex86_space *s)
 {
 	struct plex86_engine *e = s->engine;
 	int64_t ret;
+	uint64_t va;
 
-	ret = inject_call(e, s->pid, s->stub, SYS_mmap,
-			  (const uint64_t[6]){ 0, PLEX86_PAGE_SIZE, PROT_READ,
-			  MAP_SHARED | MAP_FIXED, PROCESS_RAM_FD, 0 });
-	if (ret == -ESRCH)
-		return -ESRCH;
-	if (!ret)
-		e->caps.flags |= PLEX86_CAP_PAGE_ZERO;
-	else
-		e->min_va = sysctl_number("/proc/sys/vm/mmap_min_addr", 65536);
-	return 0;
+	for (va = 0; va < NOWHERE; va = va ? 2 * va : PLEX86_PAGE_SIZE) {
+		ret = inject_call(e, s->pid, s->stub, SYS_mmap,
+				  (const uint64_t[6]){ va, PLEX86_PAGE_SIZE, PROT_READ,
+				  MAP_SHARED | MAP_FIXED, PROCESS_RAM_FD, 0 });
+		if (ret == -ESRCH)
+			return -ESRCH;
+		if (ret == (int64_t)va) {
+			e->caps.va_first = va;
+			return 0;
+		}
+	}
+	return -EPERM;
 }
 
 static void flat_cpu(struct plex86_cpu *cpu)
@@ -353,7 +360,7 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	if (!err)
 		err = probe_exec_only(s);
 	if (!err)
-		err = probe_low(s);
+		err = probe_first(s);
 	if (!err)
 		err = measure_runs(s);
 	if (!err)

@@ -97,7 +97,6 @@ struct plex86_engine {
 	struct plex86_engine_config config;
 	struct plex86_caps caps;
 	pid_t tracer;			/* thread that opened the engine */
-	uint64_t min_va;		/* first address that can be mapped */
 	unsigned int icebp_len;		/* bytes that RIP moves on over F1 */
 	bool fsgsbase;			/* FS and GS base are independent of selectors */
 

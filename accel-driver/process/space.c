@@ -267,7 +267,7 @@ static int apply_one(struct plex86_space *s, const struct plex86_map_op *op)
 			return -EINVAL;
 		if (!inside(op->off.off, op->npages, e->config.ram_size))
 			return -EINVAL;
-		if (op->gva.la < e->min_va)
+		if (op->gva.la < e->caps.va_first)
 			return -EPERM;
 		return map(s, op);
 	case PLEX86_UNMAP:

@@ -42,22 +42,22 @@ struct plex86_space;
 #define PLEX86_CAP_TRAP_SYSENTER (1u << 7)	/* 32-bit SYSENTER and SYSCALL trap, state exact */
 #define PLEX86_CAP_XCR0		(1u << 8)	/* runs with the guest's XCR0 */
 #define PLEX86_CAP_SYSENTER_UD	(1u << 9)	/* SYSENTER is #UD, but 32-bit SYSCALL is not (AMD) */
-#define PLEX86_CAP_PAGE_ZERO	(1u << 10)	/* can map linear addresses below 64 KiB */
-#define PLEX86_CAP_ERRORCODE	(1u << 11)	/* exits carry vector and error code */
-#define PLEX86_CAP_SYSCALL_EXACT (1u << 12)	/* 64-bit SYSCALL traps with RCX, R11 intact */
-#define PLEX86_CAP_REX2		(1u << 13)	/* a hindrance: the host decodes REX2 prefixes (APX) */
-#define PLEX86_CAP_EXEC_ONLY	(1u << 14)	/* PROT_EXEC without READ: reading is a page fault */
-#define PLEX86_CAP_PREFIXES	(1u << 15)	/* a TRAP of INT n and its like leaves RIP on its
+#define PLEX86_CAP_ERRORCODE	(1u << 10)	/* exits carry vector and error code */
+#define PLEX86_CAP_SYSCALL_EXACT (1u << 11)	/* 64-bit SYSCALL traps with RCX, R11 intact */
+#define PLEX86_CAP_REX2		(1u << 12)	/* a hindrance: the host decodes REX2 prefixes (APX) */
+#define PLEX86_CAP_EXEC_ONLY	(1u << 13)	/* PROT_EXEC without READ: reading is a page fault */
+#define PLEX86_CAP_PREFIXES	(1u << 14)	/* a TRAP of INT n and its like leaves RIP on its
 						 * prefixes, not on its opcode */
-#define PLEX86_CAP_TZCNT	(1u << 16)	/* F3 BSF is TZCNT on this host ... */
-#define PLEX86_CAP_LZCNT	(1u << 17)	/* ... and F3 BSR is LZCNT */
-#define PLEX86_CAP_LA57		(1u << 18)	/* a hindrance: canonical means 57 bits to user code */
+#define PLEX86_CAP_TZCNT	(1u << 15)	/* F3 BSF is TZCNT on this host ... */
+#define PLEX86_CAP_LZCNT	(1u << 16)	/* ... and F3 BSR is LZCNT */
+#define PLEX86_CAP_LA57		(1u << 17)	/* a hindrance: canonical means 57 bits to user code */
 
 struct plex86_caps {
 	uint32_t flags;		/* PLEX86_CAP_* */
 	uint32_t max_batch;	/* map operations per apply() worth giving at once */
 	uint64_t xcr0;		/* vector components that can be loaded and read back */
-	uint64_t va_limit;	/* first linear address that can't be mapped, user half */
+	uint64_t va_first;	/* first linear address that can be mapped ... */
+	uint64_t va_limit;	/* ... and the first one behind it that can't, user half */
 	uint64_t max_maps;	/* mappings (runs) per space, 0: no limit known */
 	uint64_t round_trip_ns;	/* run() to the first trap and back, measured at open() */
 	uint64_t trip_ran_ns;	/* of that, what .ran_ns of the exit includes */

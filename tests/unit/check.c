@@ -222,8 +222,7 @@ static void check_mapping(const struct plex86_space *s, const struct mapping *m)
 	frame = pa / PAGE;
 	if (!vm_host(pa) || vm.device[frame] || (pa >= 0xa0000 && pa < 0x100000))
 		complain("I6: %#llx shows %#llx, which is not RAM", la, (unsigned long long)pa);
-	else if (m->la >= engine.caps.va_limit ||
-		 (m->la < 0x10000 && !(engine.caps.flags & PLEX86_CAP_PAGE_ZERO)))
+	else if (m->la < engine.caps.va_first || m->la >= engine.caps.va_limit)
 		complain("I6: %#llx can't be mapped by this engine", la);
 	else if ((m->prot & PLEX86_PROT_WRITE) && is_table(frame))
 		complain("I4: page table %#llx is writable at %#llx", (unsigned long long)pa, la);
