@@ -66,7 +66,8 @@ struct fuzz_case {
 	uint32_t rflags;
 	uint64_t gpr[16];
 	uint8_t code[FUZZ_CODE_MAX];
-	uint8_t unused[16];
+	uint8_t apart;			/* runs in pages that hold only such cases */
+	uint8_t unused[15];
 };
 
 #define FUZZ_FX		416		/* FXSAVE up to XMM15 */

@@ -328,16 +328,23 @@ static u32 batch_length(const struct fuzz_case *c, u32 left)
 	return n;
 }
 
-static void put_code(const struct fuzz_case *c, u32 n)
+/* Of @n cases those that are, or are not, to run apart; and runs them. */
+static void run_together(const struct fuzz_case *c, u32 n, bool apart, u8 *record)
 {
+	let_time_pass();
 	memset(code, FUZZ_FILLER, CODE_PAGES * PAGE);
-	for (; n--; c++) {
-		u8 *to = code + c->slot * FUZZ_SLOT;
+	for (u32 i = 0; i < n; i++) {
+		u8 *to = code + c[i].slot * FUZZ_SLOT;
 
-		memcpy(to, c->code, c->len);
-		to[c->len] = 0x0f;
-		to[c->len + 1] = 0x0b;
+		if (c[i].apart != apart)
+			continue;
+		memcpy(to, c[i].code, c[i].len);
+		to[c[i].len] = 0x0f;
+		to[c[i].len + 1] = 0x0b;
 	}
+	for (u32 i = 0; i < n; i++)
+		if (c[i].apart == apart)
+			run_case(&c[i], record + i * head.record_size);
 }
 
 void tests_fuzz(void)
@@ -355,10 +362,8 @@ void tests_fuzz(void)
 		io(false, head.cases_at + done / PER_SECTOR, cases,
 		   (skip + want + PER_SECTOR - 1) / PER_SECTOR);
 		n = batch_length(cases + skip, want);
-		let_time_pass();
-		put_code(cases + skip, n);
-		for (u32 i = 0; i < n; i++)
-			run_case(&cases[skip + i], records + i * head.record_size);
+		run_together(cases + skip, n, false, records);
+		run_together(cases + skip, n, true, records);
 		bytes = n * head.record_size;
 		sectors = bytes / FUZZ_SECTOR;
 		io(true, head.records_at + done * (head.record_size / FUZZ_SECTOR), records, sectors);

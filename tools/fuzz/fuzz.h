@@ -58,6 +58,7 @@ void make_head(const struct maker *m, struct fuzz_head *h);
 void make_template(const struct maker *m, uint32_t block, uint32_t n, uint8_t page[FUZZ_PAGE]);
 void make_state(const struct maker *m, uint32_t block, uint32_t n, uint8_t image[FUZZ_STATE_SIZE]);
 void spare_qemu(uint8_t *code, uint32_t len);	/* spare.c */
+bool runs_apart(const struct maker *m, const struct fuzz_case *c);	/* company.c */
 void make_case(const struct maker *m, uint32_t id, struct fuzz_case *c);
 
 /* One instruction; where a relative branch has its displacement, to be set later. */

@@ -165,4 +165,5 @@ void make_case(const struct maker *m, uint32_t id, struct fuzz_case *c)
 		instructions(m, &r, c);
 	if (m->kind.emulated)
 		spare_qemu(c->code, c->len);
+	c->apart = runs_apart(m, c);
 }
