@@ -33,6 +33,9 @@
 struct plex86_shadow;
 struct plex86_verify;
 
+/* Lists that a node can be on: one table can be read by 10,000 nodes. */
+enum { PLEX86_WATCHING, PLEX86_DIRTY, PLEX86_LISTS };
+
 /*
  * One guest table, or the span of one large page.  Leaves (level 1) have the
  * native mappings, the others have children.
@@ -44,8 +47,10 @@ struct plex86_node {
 	uint64_t entry;		/* the parent's entry that led here, relevant bits */
 	uint32_t self;		/* own number */
 	uint32_t parent;
-	uint32_t watch_next;	/* next node read from the same table */
-	uint32_t dirty_next;	/* next node of this space to be read again */
+	struct {
+		uint32_t next, prev;
+	} list[PLEX86_LISTS];	/* of nodes read from the same table; of this space's nodes of
+				 * the same level to be read again */
 	uint32_t dirty;		/* 128-byte lines that were written */
 	uint16_t index;		/* in the parent */
 	uint16_t entries;
@@ -67,6 +72,7 @@ struct plex86_node {
 #define PLEX86_SLOT_NODE(slot)		((slot) >> 10)
 #define PLEX86_SLOT_INDEX(slot)		((slot) & 1023)
 #define PLEX86_MAX_NODES		(UINT32_MAX >> 10)
+#define PLEX86_LEVELS			5
 
 /* One guest address space. */
 struct plex86_shadow {
@@ -76,7 +82,7 @@ struct plex86_shadow {
 	struct plex86_map_op *ops;	/* not yet given to the engine */
 	uint32_t nops, maxops;
 	uint32_t root;
-	uint32_t dirty;			/* first dirty node */
+	uint32_t dirty[PLEX86_LEVELS];	/* first dirty node of level 1, 2, ... */
 	uint32_t mapped;		/* pages mapped natively */
 	bool lived;			/* had pages mapped when it last ran */
 	bool populated;			/* plex86_shadow_populate() was called */
@@ -119,6 +125,7 @@ struct plex86_world {
 	uint32_t scans;			/* of pages of code so far */
 	struct plex86_node **nodes;
 	uint32_t nnodes, maxnodes, freenode;
+	uint32_t alive, most;		/* nodes that there are, and may be */
 	struct plex86_shadow **spaces;
 	uint32_t nspaces, maxspaces;
 	uint64_t clock;			/* of uses, for LRU */
@@ -175,9 +182,15 @@ struct plex86_node *plex86_tree_leaf(struct plex86_shadow *s, plex86_gva_t la, b
 
 /*
  * Calls @visit for each leaf node that the guest's tables have for user code, in
- * ascending order, and makes the nodes for it, until it returns false.
+ * ascending order, and makes the nodes for it, until it returns false or @nodes
+ * were seen.
  */
-void plex86_tree_each_leaf(struct plex86_shadow *s, bool (*visit)(struct plex86_node *leaf));
+void plex86_tree_each_leaf(struct plex86_shadow *s, bool (*visit)(struct plex86_node *leaf),
+			   uint32_t nodes);
+
+/* To and from the list that begins at *@first. */
+void plex86_list_add(struct plex86_world *w, uint32_t *first, struct plex86_node *n, int list);
+void plex86_list_remove(struct plex86_world *w, uint32_t *first, struct plex86_node *n, int list);
 
 /* True if the entry that led to child @index of @up still says the same. */
 bool plex86_child_is_current(struct plex86_node *up, unsigned int index);

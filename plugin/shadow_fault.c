@@ -8,8 +8,9 @@
 #include "decode.h"
 #include "shadow.h"
 
-/* Engine operations that populating a space may take. */
+/* Engine operations that populating a space may take, and tables that it may look at. */
 #define POPULATE_OPS	256
+#define POPULATE_NODES	2048
 
 /* Pages mapped along with the one that was asked for; half of a 128-byte table line. */
 #define NEIGHBOURS 16
@@ -69,7 +70,7 @@ void plex86_shadow_populate(struct plex86_shadow *s)
 {
 	s->populated = true;
 	if (s->world->populate)
-		plex86_tree_each_leaf(s, map_used);
+		plex86_tree_each_leaf(s, map_used, POPULATE_NODES);
 }
 
 enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva_t addr,

@@ -15,8 +15,7 @@ static void mark_dirty(struct plex86_node *n, uint32_t mask)
 	if (n->queued)
 		return;
 	n->queued = true;
-	n->dirty_next = n->shadow->dirty;
-	n->shadow->dirty = n->self;
+	plex86_list_add(n->shadow->world, &n->shadow->dirty[n->level - 1], n, PLEX86_DIRTY);
 }
 
 bool plex86_world_page_written(struct plex86_world *w, plex86_gpa_t gpa, uint32_t mask)
@@ -27,7 +26,7 @@ bool plex86_world_page_written(struct plex86_world *w, plex86_gpa_t gpa, uint32_
 
 	if (!f)
 		return false;
-	for (i = f->watchers; i != PLEX86_NONE; i = w->nodes[i]->watch_next)
+	for (i = f->watchers; i != PLEX86_NONE; i = w->nodes[i]->list[PLEX86_WATCHING].next)
 		mark_dirty(w->nodes[i], mask);
 	if (f->nexec)
 		plex86_frame_revoke(w, gpa.pa >> PLEX86_PAGE_SHIFT, PLEX86_PROT_EXEC);
@@ -113,6 +112,7 @@ static void reread_lines(struct plex86_node *n)
 void plex86_shadow_sync(struct plex86_shadow *s, const struct plex86_paging *now)
 {
 	struct plex86_world *w = s->world;
+	unsigned int i;
 
 	/* PDPTEs are cached by the CPU at MOV CR3, and do not follow memory. */
 	if (now->mode == PLEX86_PAGING_PAE &&
@@ -122,22 +122,13 @@ void plex86_shadow_sync(struct plex86_shadow *s, const struct plex86_paging *now
 			mark_dirty(w->nodes[s->root], 1);
 	}
 	/* From the root down: what hangs below a changed entry goes unread. */
-	while (s->dirty != PLEX86_NONE) {
-		struct plex86_node *n = w->nodes[s->dirty], *m;
+	for (i = PLEX86_LEVELS; i--;) {
+		while (s->dirty[i] != PLEX86_NONE) {
+			struct plex86_node *n = w->nodes[s->dirty[i]];
 
-		for (m = n; m; m = m->dirty_next == PLEX86_NONE ? NULL : w->nodes[m->dirty_next])
-			if (m->level > n->level)
-				n = m;
-		if (n->self == s->dirty) {
-			s->dirty = n->dirty_next;
-		} else {
-			uint32_t *link = &s->dirty;
-
-			while (*link != n->self)
-				link = &w->nodes[*link]->dirty_next;
-			*link = n->dirty_next;
+			plex86_list_remove(w, &s->dirty[i], n, PLEX86_DIRTY);
+			n->queued = false;
+			reread_lines(n);
 		}
-		n->queued = false;
-		reread_lines(n);
 	}
 }

@@ -40,11 +40,34 @@ static uint32_t rights_of(const struct plex86_paging *p, unsigned int level, uin
 	return r;
 }
 
+void plex86_list_add(struct plex86_world *w, uint32_t *first, struct plex86_node *n, int list)
+{
+	n->list[list].next = *first;
+	n->list[list].prev = PLEX86_NONE;
+	if (*first != PLEX86_NONE)
+		w->nodes[*first]->list[list].prev = n->self;
+	*first = n->self;
+}
+
+void plex86_list_remove(struct plex86_world *w, uint32_t *first, struct plex86_node *n, int list)
+{
+	uint32_t next = n->list[list].next, prev = n->list[list].prev;
+
+	if (next != PLEX86_NONE)
+		w->nodes[next]->list[list].prev = prev;
+	if (prev != PLEX86_NONE)
+		w->nodes[prev]->list[list].next = next;
+	else
+		*first = next;
+}
+
 static uint32_t node_number(struct plex86_world *w)
 {
 	struct plex86_node **grown;
 	uint32_t n, max;
 
+	if (w->alive == w->most)
+		return PLEX86_NONE;
 	for (n = w->freenode; n < w->nnodes; n++)
 		if (!w->nodes[n])
 			break;
@@ -80,7 +103,7 @@ static struct plex86_node *node_alloc(struct plex86_world *w, unsigned int level
 	n->self = self;
 	n->level = level;
 	n->entries = entries;
-	n->parent = n->watch_next = n->dirty_next = PLEX86_NONE;
+	n->parent = PLEX86_NONE;
 	if (level > 1) {
 		n->child = (uint32_t *)(n + 1);
 		memset(n->child, 0xff, body);
@@ -91,6 +114,7 @@ static struct plex86_node *node_alloc(struct plex86_world *w, unsigned int level
 		n->prot = (uint8_t *)(n->rprev + entries);
 	}
 	w->nodes[self] = n;
+	w->alive++;
 	return n;
 }
 
@@ -104,8 +128,7 @@ static void watch_table(struct plex86_world *w, struct plex86_node *n)
 
 	if (!f || (n->shadow->paging.mode == PLEX86_PAGING_PAE && n->level == 3))
 		return;
-	n->watch_next = f->watchers;
-	f->watchers = n->self;
+	plex86_list_add(w, &f->watchers, n, PLEX86_WATCHING);
 	if (!(f->flags & PLEX86_FRAME_TABLE)) {
 		f->flags |= PLEX86_FRAME_TABLE;
 		plex86_frame_revoke(w, n->table >> PLEX86_PAGE_SHIFT, PLEX86_PROT_WRITE);
@@ -117,32 +140,15 @@ static void watch_table(struct plex86_world *w, struct plex86_node *n)
 static void unwatch_table(struct plex86_world *w, struct plex86_node *n)
 {
 	struct plex86_frame *f;
-	uint32_t *link;
 
 	if (n->table == PLEX86_NO_TABLE)
 		return;
 	f = plex86_frame_of(w, (plex86_gpa_t){ n->table });
-	if (!f)
+	if (!f || (n->shadow->paging.mode == PLEX86_PAGING_PAE && n->level == 3))
 		return;
-	for (link = &f->watchers; *link != PLEX86_NONE; link = &w->nodes[*link]->watch_next) {
-		if (*link == n->self) {
-			*link = n->watch_next;
-			break;
-		}
-	}
+	plex86_list_remove(w, &f->watchers, n, PLEX86_WATCHING);
 	if (f->watchers == PLEX86_NONE)
 		f->flags &= ~PLEX86_FRAME_TABLE;
-}
-
-static void undirty(struct plex86_world *w, struct plex86_node *n)
-{
-	uint32_t *link;
-
-	if (!n->queued)
-		return;
-	for (link = &n->shadow->dirty; *link != n->self; link = &w->nodes[*link]->dirty_next)
-		;
-	*link = n->dirty_next;
 }
 
 /* Frees without telling the engine, which gets one UNMAP for the whole range. */
@@ -157,11 +163,13 @@ static void drop_quietly(struct plex86_world *w, uint32_t number)
 		else if (n->level == 1 && n->prot[i])
 			plex86_forget(n, i);
 	}
-	undirty(w, n);
+	if (n->queued)
+		plex86_list_remove(w, &n->shadow->dirty[n->level - 1], n, PLEX86_DIRTY);
 	unwatch_table(w, n);
 	if (n->parent != PLEX86_NONE)
 		w->nodes[n->parent]->child[n->index] = PLEX86_NONE;
 	w->nodes[number] = NULL;
+	w->alive--;
 	if (number < w->freenode)
 		w->freenode = number;
 	free(n);
@@ -285,11 +293,14 @@ static unsigned int user_entries(const struct plex86_node *n)
 	return upper ? n->entries / 2 : n->entries;
 }
 
-static bool each_leaf(struct plex86_node *n, bool (*visit)(struct plex86_node *leaf))
+static bool each_leaf(struct plex86_node *n, bool (*visit)(struct plex86_node *leaf),
+		      uint32_t *nodes)
 {
 	struct plex86_shadow *s = n->shadow;
 	unsigned int i;
 
+	if (!(*nodes)--)
+		return false;
 	if (n->level == 1)
 		return visit(n);
 	for (i = 0; i < user_entries(n); i++) {
@@ -302,18 +313,19 @@ static bool each_leaf(struct plex86_node *n, bool (*visit)(struct plex86_node *l
 			child = make_child(n, i, e);
 		else
 			continue;
-		if (!child || !each_leaf(child, visit))
+		if (!child || !each_leaf(child, visit, nodes))
 			return false;
 	}
 	return true;
 }
 
-void plex86_tree_each_leaf(struct plex86_shadow *s, bool (*visit)(struct plex86_node *leaf))
+void plex86_tree_each_leaf(struct plex86_shadow *s, bool (*visit)(struct plex86_node *leaf),
+			   uint32_t nodes)
 {
 	struct plex86_node *root = s->root != PLEX86_NONE ? s->world->nodes[s->root] : make_root(s);
 
 	if (root)
-		each_leaf(root, visit);
+		each_leaf(root, visit, &nodes);
 }
 
 struct plex86_view plex86_leaf_view(struct plex86_node *n, unsigned int index)

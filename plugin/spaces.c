@@ -9,6 +9,13 @@
 
 #include "verify.h"
 
+/*
+ * Nodes that there may be: so many, and one for each so many frames.  Ordinary guests need a
+ * tenth of that, but a few tables that name each other can look like millions.
+ */
+#define MIN_NODES	16384
+#define NODE_FRAMES	8
+
 int plex86_world_init(struct plex86_world *w, const struct plex86_engine_ops *ops,
 		      struct plex86_engine *engine, const struct plex86_host_ops *host,
 		      struct plex86_ram *ram, uint32_t maxspaces, bool strict)
@@ -24,6 +31,9 @@ int plex86_world_init(struct plex86_world *w, const struct plex86_engine_ops *op
 	w->strict = strict;
 	w->maxspaces = maxspaces;
 	w->nframes = ram->guest_size >> PLEX86_PAGE_SHIFT;
+	w->most = w->nframes / NODE_FRAMES + MIN_NODES;
+	if (w->most > PLEX86_MAX_NODES)
+		w->most = PLEX86_MAX_NODES;
 	w->frames = calloc(w->nframes, sizeof(*w->frames));
 	w->spaces = calloc(maxspaces, sizeof(*w->spaces));
 	if (!w->frames || !w->spaces) {
@@ -111,7 +121,7 @@ struct plex86_shadow *plex86_space_make(struct plex86_world *w, const struct ple
 
 	if (!s)
 		return NULL;
-	if (w->nspaces == w->maxspaces)
+	while (w->nspaces && (w->nspaces == w->maxspaces || w->alive > w->most / 2))
 		evict(w);
 	err = w->ops->space_create(w->engine, &s->engine);
 	while (err && w->nspaces) {
@@ -125,7 +135,8 @@ struct plex86_shadow *plex86_space_make(struct plex86_world *w, const struct ple
 	}
 	s->world = w;
 	s->paging = *paging;
-	s->root = s->dirty = PLEX86_NONE;
+	s->root = PLEX86_NONE;
+	memset(s->dirty, 0xff, sizeof(s->dirty));
 	s->used = ++w->clock;
 	s->trip.ns = s->undefined.ns = w->caps->trip_ran_ns;
 	w->spaces[w->nspaces++] = s;

@@ -16,7 +16,7 @@ static struct plex86_shadow_stats *stats(void)
 	return &vm.core->world.stats;
 }
 
-static void begin_populated(enum plex86_paging_mode mode, unsigned int spaces, uint32_t pages)
+static void begin_populated(int mode, unsigned int spaces, uint32_t pages)
 {
 	unsigned int k, i;
 
@@ -34,7 +34,7 @@ static void begin_populated(enum plex86_paging_mode mode, unsigned int spaces, u
 	vm_core(spaces, false);
 }
 
-static void begin(enum plex86_paging_mode mode, unsigned int spaces)
+static void begin(int mode, unsigned int spaces)
 {
 	begin_populated(mode, spaces, 0);
 }
@@ -247,6 +247,51 @@ static void nothing_adds_up(void)
 	end("nothing adds up");
 }
 
+/*
+ * Four tables that name each other are 134 million for one that follows them all.  A guest may
+ * have that, and use it; it costs no more than so many tables would.
+ */
+static void aliases(void)
+{
+	const uint64_t far = UINT64_C(1) << 39;
+	uint64_t table[3];
+	unsigned int i, k;
+
+	begin_populated(PAGING_LONG, 2, 16384);
+	for (k = 0; k < 3; k++)
+		table[k] = frame_alloc();
+	for (k = 0; k < 2; k++)
+		for (i = 0; i < 512; i++)
+			bochs_write(table[k] + 8 * i, table[k + 1] | P_USER, 8);
+	for (k = 1; k < 256; k++)
+		tables_entry_write(&t[0], tables_entry(&t[0], k * far, 4, false), table[0] | P_USER);
+	ok(vm_native(ACT_READ, LA));
+	tap_diag("%u nodes", vm.core->world.alive);
+	ok(vm.core->world.alive < 3000);
+	bochs_write(table[2] + 8 * 511, 0x300000 | P_USER, 8);
+	for (i = 0; i < 1000; i++)
+		vm_do(ACT_READ, far + ((i + 1) << 21) - PAGE);
+	is(vm.core->world.stats.spaces_lost, 0, "spaces lost");
+	/* The table that they all have is written: each of them is looked at. */
+	bochs_write(table[2] + 8 * 511, 0x301000 | P_USER, 8);
+	ok(vm_native(ACT_READ, far + (UINT64_C(2) << 21) - PAGE));
+
+	vm.core->world.most = vm.core->world.alive + 2;
+	for (i = 0; i < 20; i++)
+		vm_do(ACT_WRITE, 3 * far + ((i + 1) << 21) - PAGE);
+	is(vm.core->world.stats.spaces_lost, 1, "too many: the space is given up");
+	ok(vm.core->world.alive <= vm.core->world.most);
+	ok(vm_native(ACT_READ, LA));
+	/* Another space has no room beside it. */
+	vm.core->world.most = vm.core->world.alive + 2;
+	vm.tables = &t[1];
+	ok(vm_native(ACT_READ, LA));
+	is(vm.core->world.stats.spaces_evicted, 1, "spaces evicted");
+	plex86_core_drop_all(vm.core);
+	is(vm.core->world.alive, 0, "all are forgotten");
+	end("page tables that name each other");
+}
+
 /* A process that has lost every page is taken for a new one, once. */
 static void reborn(void)
 {
@@ -299,6 +344,7 @@ int main(void)
 	rereading(PAGING_PAE);
 	rereading(PAGING_LONG);
 	nothing_adds_up();
+	aliases();
 	reborn();
 	unknown_access();
 	return tap_done();
