@@ -13,15 +13,22 @@
 /* ... and for a page that had some before: in the program's last run, mostly. */
 #define TRAPS_AGAIN 5
 
-/* Can an engine be shown a copy of a page with these findings? */
-static bool may_copy(const struct plex86_world *w, const struct plex86_frame *f, uint32_t found)
+/*
+ * Can an engine be shown a copy of a page with these findings?  Not if one is an instruction that
+ * may begin in the page before: a copy doesn't change that.
+ */
+static bool may_copy(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
+		     plex86_gpa_t gpa, uint32_t found)
 {
+	const struct plex86_world *w = s->world;
+
 	return (w->caps->flags & PLEX86_CAP_EXEC_ONLY) && !(found & PLEX86_FOUND_SEGMENT) &&
-	       !(f->flags & PLEX86_FRAME_NO_COPY);
+	       !(f->flags & PLEX86_FRAME_NO_COPY) &&
+	       !(plex86_early_findings(s, f, la, plex86_code_bytes(w, gpa)) & PLEX86_FOUND_GUESSED);
 }
 
 /* The same copy is for all spaces, so that what any of them may forbid traps there. */
-static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_frame *f,
+static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
 				     plex86_gpa_t gpa, uint32_t found)
 {
 	struct plex86_world *w = s->world;
@@ -29,7 +36,7 @@ static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_fram
 	struct plex86_copy *copy;
 	uint32_t mask;
 
-	if (!may_copy(w, f, found))
+	if (!may_copy(s, f, la, gpa, found))
 		return NULL;
 	mask = plex86_filter_mask(caps, PLEX86_MODE_64, false, w->strict) |
 	       plex86_filter_mask(caps, PLEX86_MODE_32, false, w->strict) | s->filter |
@@ -60,7 +67,7 @@ bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 	if (found && plex86_traps_cover(&s->traps, la))
 		found = 0;
 	if (found)
-		*copy = make_copy(s, f, gpa, found);
+		*copy = make_copy(s, f, la, gpa, found);
 	if ((found && !*copy) || !plex86_clean_seams(s, la, gpa)) {
 		w->stats.filter_refused++;
 		return false;
@@ -124,7 +131,7 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 		return PLEX86_CODE_FLIPS;
 	found = f->flags & PLEX86_FRAME_SCANNED ?
 		plex86_findings(s, f, la.la & PLEX86_PAGE_MASK, gpa) : 0;
-	if (found && !may_copy(w, f, found))
+	if (found && !may_copy(s, f, la.la & PLEX86_PAGE_MASK, gpa, found))
 		return PLEX86_CODE_REFUSED;
 	return PLEX86_CODE_OK;
 }

@@ -111,7 +111,9 @@ void plex86_check_next(struct plex86_shadow *s, uint64_t la)
 	const uint8_t *code = plex86_code_at(s, next);
 	plex86_gpa_t gpa;
 	struct plex86_frame *f = code ? plex86_guest_code(s, next, &gpa) : NULL;
+	uint32_t early = f ? plex86_early_findings(s, f, next.la, code) : 0;
 
-	if (f && (plex86_early_findings(s, f, next.la, code) & PLEX86_FOUND_GUESSED))
+	/* Traps are on all bytes of SYSCALL, but know nothing of what begins in the page before. */
+	if ((early & PLEX86_FOUND_GUESSED) || (early && !plex86_traps_cover(&s->traps, next.la)))
 		plex86_unmap_at(s, next);
 }

@@ -270,6 +270,21 @@ static void both_modes(void)
 	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
 	ok(!(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC));
 	end("SYSCALL in 32-bit code");
+
+	/* Its bytes are a part of MOV, until another page comes before. */
+	begin(PAGING_LONG);
+	engine.caps.flags &= ~PLEX86_CAP_TRAP_SYSENTER;
+	engine.caps.flags |= PLEX86_CAP_SYSENTER_UD;
+	engine.caps.max_traps = 0;
+	put(frame[0] + PAGE - 1, "\xb8", 1);
+	put(frame[1], "\x90\x0f\x05\x00", 4);
+	vm_core(2, false);
+	vm.cpu.mode = PLEX86_MODE_COMPAT;
+	ok(prot_after(CODE, 3) & prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC);
+	tables_map(&t, CODE, frame[2], P_USER);
+	exec(CODE);
+	ok(!(engine_prot(CODE + PAGE) & PLEX86_PROT_EXEC));
+	end("SYSCALL in 32-bit code, by what comes before");
 }
 
 /* 64-bit code may jump to 32-bit code, where some hosts take SYSCALL for their own. */
@@ -514,6 +529,20 @@ static void copy_of_decoded(void)
 	exec(CODE + 0x300);
 	exec(CODE + PAGE + 0x300);
 	end("what is no instruction stays in a copy");
+
+	/* A copy of the second page would be what that is. */
+	begin(PAGING_LONG);
+	engine.caps.flags |= PLEX86_CAP_EXEC_ONLY;
+	engine.caps.flags &= ~PLEX86_CAP_DESCRIPTORS;
+	engine.caps.max_traps = 0;
+	put(frame[0] + PAGE - 1, "\x0f", 1);
+	put(frame[1], "\x02\xc1", 2);
+	put(frame[2] + 0x100, "\x0f\x02\xc1", 3);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	ok(!(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC));
+	ok(prot_after(CODE + 2 * PAGE, 3) == PLEX86_PROT_EXEC);
+	end("no copy where an instruction goes on from the page before");
 }
 
 /* IRET with RF set would pass over them. */
