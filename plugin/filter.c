@@ -163,7 +163,8 @@ uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 	if (!(caps & PLEX86_CAP_TRAP_SYSENTER)) {
 		if (!(caps & PLEX86_CAP_SYSENTER_UD))
 			mask |= PLEX86_FOUND_SYSENTER;
-		else if (!long64)
+		/* Intel's CPUs have none in 32-bit code, but a virtual host's may be another's. */
+		if (!long64)
 			mask |= strict ? PLEX86_FOUND_SYSCALL : PLEX86_FOUND_SYSCALL_INSN;
 	}
 	if (!(caps & PLEX86_CAP_TRAP_UMIP))

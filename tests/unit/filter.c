@@ -290,7 +290,8 @@ static void masks(void)
 	is(plex86_filter_mask(all, PLEX86_MODE_64, false, false),
 	   always | PLEX86_FOUND_FSGSBASE, "RDFSBASE by the guest's CR4");
 	is(plex86_filter_mask(intel, PLEX86_MODE_COMPAT, true, false),
-	   always | PLEX86_FOUND_SYSENTER, "32-bit SYSENTER by TRAP_SYSENTER");
+	   always | PLEX86_FOUND_SYSENTER | PLEX86_FOUND_SYSCALL_INSN,
+	   "32-bit SYSENTER by TRAP_SYSENTER, and SYSCALL, whoever the host says it is");
 	is(plex86_filter_mask(amd, PLEX86_MODE_COMPAT, true, false),
 	   always | PLEX86_FOUND_SYSCALL_INSN, "on AMD SYSCALL, as an instruction");
 	is(plex86_filter_mask(amd, PLEX86_MODE_32, true, true), always | PLEX86_FOUND_SYSCALL,
