@@ -87,7 +87,7 @@ static struct plex86_account *account(struct plex86_policy *p, uint64_t root)
 static void advance(struct plex86_policy *p, uint64_t icount)
 {
 	struct plex86_account *a = p->now;
-	uint64_t n = icount - p->start;
+	uint64_t n = icount > p->start ? icount - p->start : 0;	/* a reset begins at 0 again */
 
 	p->start = icount;
 	p->age += n;

@@ -18,6 +18,7 @@
  */
 #define LOSSES_FREE 3
 #define LOSSES_DOUBLED 14
+#define SPARED_TICKS_MAX ((uint64_t)REFUSED_TICKS << LOSSES_DOUBLED)
 #define LOSSES_FORGOTTEN_TICKS 200000000u
 
 /* Each reason goes to the log once; an engine's own reasons are static strings. */
@@ -109,7 +110,8 @@ uint64_t plex86_spared_ticks(const struct plex86_run *run)
 {
 	uint64_t until = run->core->spare_until, now = run->slice->icount;
 
-	return now < until ? until - now : 0;
+	/* A reset of the guest's CPU begins at 0 again. */
+	return now < until && until - now <= SPARED_TICKS_MAX ? until - now : 0;
 }
 
 const char *plex86_failure(int err)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/core_internal.h"
 #include "vm.h"
 
 #define CODE	UINT64_C(0x400000)
@@ -268,6 +269,42 @@ static void told_once(void)
 	ok(vm_is_clean());
 }
 
+/* How many acts of the program run natively in it. */
+static uint64_t one_slice(void)
+{
+	uint64_t before = vm.native_acts;
+
+	vm.act = act;
+	vm.nacts = ACTS;
+	vm.cpu.gpr[REG_NEXT] = 0;
+	vm_slice_only();
+	return vm.native_acts - before;
+}
+
+/* The time without spaces after losses ends with a reset, which takes the clock back. */
+static void lost_and_reset(void)
+{
+	unsigned int i;
+
+	begin(true);
+	vm.icount = UINT64_C(1) << 40;
+	engine.fail_kind = FAIL_LOST;
+	for (i = 0; i < 40; i++) {
+		engine.fail_at = engine.calls + 1 + i % 3;
+		one_slice();
+		vm.icount += 1000;
+	}
+	engine.fail_at = 0;
+	ok(vm.core->world.stats.spaces_lost > 3 && vm.core->spare_until > vm.icount);
+	is(one_slice(), 0, "no time for spaces");
+	vm.icount = 0;
+	bochs_flush_icache();
+	plex86_core_drop_all(vm.core);
+	ok(one_slice() > 0);
+	vm_close();
+	ok(vm_is_clean());
+}
+
 /* engine=none, and an engine that is not there. */
 static void without_engine(void)
 {
@@ -308,6 +345,7 @@ int main(void)
 	no_space_at_all();
 	little_room();
 	told_once();
+	lost_and_reset();
 	without_engine();
 	return tap_done();
 }
