@@ -124,6 +124,16 @@ static void who_wrote_it(void)
 			       ALL), ALL, "nor do CMPSS and CMPSD of XMM registers");
 	is(plex86_excuse_flags(EXECUTED("div ebx", "cmpsd dword ptr ds:[rsi], dword ptr es:[rdi]"), ALL),
 	   0, "but CMPSD of strings does");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "cvttsd2si eax, xmm0", "crc32 eax, ebx", "loop .-5",
+					"cld", "xlat", "emms", "aesenc xmm0, xmm1", "sha256rnds2 xmm0, xmm1",
+					"lddqu xmm0, xmmword ptr ds:[rsi]", "stmxcsr dword ptr ds:[rsi]",
+					"clflush byte ptr ds:[rsi]", "wrfsbase rax", "lahf"), ALL), ALL,
+	   "nor do others that only look like it");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "stc", "adox eax, ecx", "cmpxchg8b qword ptr ds:[rsi]"),
+			       ALL), SF | AF | PF, "each of these writes one");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "sahf"), ALL), OF, "and SAHF all but one");
+	is(plex86_excuse_flags(EXECUTED("div ebx", "shl eax, 0x02", "sha1msg1 xmm0, xmm1"), ALL), OF | AF,
+	   "a shift is no SHA");
 	is(plex86_excuse_flags(EXECUTED("div ebx", "something new"), ALL), 0,
 	   "what is not known writes all");
 	is(plex86_excuse_flags(EXECUTED("mov eax, ebx"), ALL), 0, "before the slice: not excused");
