@@ -24,6 +24,8 @@
 #define OP_INTO		0xce
 #define INTN_SYSCALL	0x80
 
+#define VDSO_SIZE	0x4000u		/* it is smaller */
+
 #define VECTOR_DE	0
 #define VECTOR_BP	3
 #define VECTOR_OF	4
@@ -88,12 +90,17 @@ static enum stop_kind broken(struct user_regs_struct *r, struct plex86_exit *exi
 }
 
 /*
- * Where its sixth argument can't be read from the stack, the kernel returns to its vDSO
- * without a stop for the call: no address of 32-bit code.
+ * Where its sixth argument, which becomes EBP, can't be read from the stack, the kernel puts 0
+ * there and returns EFAULT to its vDSO without a stop for the call.  That is no address of 32-bit
+ * code, but some ways back cut it off.
  */
-bool decode_broken(struct user_regs_struct *r, bool code64, struct plex86_exit *exit)
+bool decode_broken(const struct plex86_engine *e, struct user_regs_struct *r, bool code64,
+		   struct plex86_exit *exit)
 {
-	if (code64 || r->rip <= UINT32_MAX)
+	bool cut = (uint32_t)r->rip - e->vdso < VDSO_SIZE && (uint32_t)r->rax == (uint32_t)-EFAULT &&
+		   !(uint32_t)r->rbp;
+
+	if (code64 || (r->rip <= UINT32_MAX && !cut))
 		return false;
 	broken(r, exit);
 	return true;

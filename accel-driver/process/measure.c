@@ -325,6 +325,7 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	struct plex86_space *s;
 	int err;
 
+	e->vdso = (uint32_t)getauxval(AT_SYSINFO_EHDR);	/* they are forks of this process */
 	e->fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
 	e->caps.max_batch = STUB_COMMANDS / 2;
 	e->caps.va_limit = PROCESS_VA_LIMIT;

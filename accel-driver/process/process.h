@@ -98,6 +98,7 @@ struct plex86_engine {
 	struct plex86_caps caps;
 	pid_t tracer;			/* thread that opened the engine */
 	unsigned int icebp_len;		/* bytes that RIP moves on over F1 */
+	uint32_t vdso;			/* of the containers, bits 31:0 */
 	bool fsgsbase;			/* FS and GS base are independent of selectors */
 
 	/* The stub, as the tracer sees it. */
@@ -271,7 +272,8 @@ enum stop_kind {
 };
 
 /* True: the host kernel has destroyed the state.  *exit says so, and RIP is a 32-bit one. */
-bool decode_broken(struct user_regs_struct *r, bool code64, struct plex86_exit *exit);
+bool decode_broken(const struct plex86_engine *e, struct user_regs_struct *r, bool code64,
+		   struct plex86_exit *exit);
 
 /* What the stop means; moves *regs back to the instruction that trapped. */
 enum stop_kind decode_stop(struct plex86_space *s, struct stop *stop, bool code64,

@@ -177,7 +177,7 @@ static int bury_exact(struct slice *sl, const struct stop *seen)
 		return -errno;
 	raw = stop.regs;
 	stop.syscall = (seen && seen->syscall) || killed_in_syscall(sl, &raw);
-	if (!decode_broken(&stop.regs, raw.cs == HOST_CS64, &trap) &&
+	if (!decode_broken(s->engine, &stop.regs, raw.cs == HOST_CS64, &trap) &&
 	    (stop.syscall || signal_pending(s->pid, &stop.info) ||
 	     (seen && (stop.info = seen->info, seen->info.si_code > 0))))
 		decode_stop(s, &stop, raw.cs == HOST_CS64, &trap);
@@ -212,7 +212,7 @@ static int examine(struct slice *sl, struct stop *stop)
 	if (ptrace(PTRACE_GETREGS, s->pid, 0, &stop->regs))
 		return -errno;
 	raw = stop->regs;
-	if (decode_broken(&stop->regs, raw.cs == HOST_CS64, sl->exit)) {
+	if (decode_broken(e, &stop->regs, raw.cs == HOST_CS64, sl->exit)) {
 		kind = STOP_TRAP;
 	} else if (stop->status >> 16) {
 		/* Our interrupt, or somebody's SIGSTOP or SIGCONT. */

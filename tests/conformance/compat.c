@@ -4,6 +4,7 @@
  * GS with a base.  Also compatibility mode, and the way between the two.
  */
 #include <errno.h>
+#include <sys/auxv.h>
 
 #include "harness.h"
 
@@ -228,6 +229,36 @@ static void test_tls(struct plex86_space *s)
 	ops->space_destroy(other);
 }
 
+/* What this CPU makes of GS's base when a null selector is loaded; -1: can't be known. */
+static uint64_t null_base(uint64_t base)
+{
+	if (!(getauxval(AT_HWCAP2) & 2))	/* FSGSBASE */
+		return -1;
+	__asm__ volatile("wrgsbase %0; mov %w1, %%gs; rdgsbase %0; wrgsbase %q1" : "+r"(base) : "r"(0));
+	return base;
+}
+
+/* It can't be used, but 64-bit code that comes later can read it. */
+static void test_null_base(struct plex86_space *s)
+{
+	uint64_t base = null_base(0x18);
+	struct trial t;
+
+	/* MOV GS, EAX; HLT */
+	memcpy(ram + RAM_PATCH, (const uint8_t[]){ 0x8e, 0xe8, 0xf4 }, 3);
+	init_trial(&t, g32_gs, PLEX86_MODE_COMPAT);
+	t.cpu.rip = VA_PATCH;
+	t.cpu.gpr[PLEX86_RAX] = 0;
+	t.cpu.seg[PLEX86_GS] = (struct plex86_seg){ .base = 0x18, .attr = PLEX86_SEG_NULL };
+	run_to_trap(s, &t);
+	if (t.exit.reason == PLEX86_EXIT_REFUSED || base == (uint64_t)-1)
+		skip("compat: a null selector's base", "the engine refuses it, or no test can know");
+	else
+		report(is_trap(&t, 13) && t.cpu.rip == VA_PATCH + 2 && !t.cpu.seg[PLEX86_GS].sel &&
+		       t.cpu.seg[PLEX86_GS].base == base,
+		       "compat: a null selector's base is what the CPU makes of it");
+}
+
 /* What an engine can't help is that a host's kernel takes them; the filter keeps them out. */
 static void test_entries_after_jump(void)
 {
@@ -345,6 +376,7 @@ void test_compat(void)
 	test_pages(s);
 	test_work(s);
 	test_tls(s);
+	test_null_base(s);
 	test_modes(s);
 	test_entries_after_jump();
 	ops->space_destroy(s);
