@@ -13,9 +13,11 @@
 
 #include "../plugin/core.h"
 
-// An unpatched Bochs has neither; then their address is NULL, and INIT says so.
+// An unpatched Bochs has none of these; then their address is NULL, and INIT says so.
 #pragma weak bx_cpu_accel
 #pragma weak bx_accel_abi
+#pragma weak bx_cpu_accel_wanted
+#pragma weak bx_cpu_accel_page_change
 
 // state.cc
 void plex86_export_cpu(struct plex86_cpu *cpu);

@@ -53,9 +53,12 @@ static bx_param_c *option(const char *name)
   return SIM->get_param(name, SIM->get_param(BXPN_PLEX86));
 }
 
+// Is this the Bochs that the plugin was built for? If not, nothing of it may be touched.
+static bool fits;
+
 static bool is_enabled(void)
 {
-  return ((bx_param_bool_c *) option("enabled"))->get() != 0;
+  return fits && ((bx_param_bool_c *) option("enabled"))->get() != 0;
 }
 
 // Bochs writes an empty string as "none", in a bochsrc as in a snapshot.
@@ -118,7 +121,7 @@ static void on_sigusr2(int)
 void bx_plex86_c::init(void)
 {
   if (! is_enabled()) {
-    plex86_hooks_unregister();
+    if (fits) plex86_hooks_unregister();
     return;
   }
   int engine = ((bx_param_enum_c *) option("engine"))->get();
@@ -304,12 +307,12 @@ PLUGIN_ENTRY_FOR_MODULE(plex86)
     BX_REGISTER_DEVICE_DEVMODEL(plugin, type, thePlex86, "plex86");
     init_options();
     SIM->register_addon_option("plex86", parse_options, save_options);
-    if (fits_this_bochs()) plex86_hooks_register(is_enabled, scratch_size, end);
-    else ((bx_param_bool_c *) option("enabled"))->set(0);
+    fits = fits_this_bochs();
+    if (fits) plex86_hooks_register(is_enabled, scratch_size, end);
   } else if (mode == PLUGIN_FINI) {
     delete thePlex86;
     thePlex86 = NULL;
-    plex86_hooks_unregister();
+    if (fits) plex86_hooks_unregister();
     SIM->unregister_addon_option("plex86");
     ((bx_list_c *) SIM->get_param("misc"))->remove("plex86");
   } else if (mode == PLUGIN_PROBE) {

@@ -4,6 +4,7 @@
 // pages elsewhere, and described to the core block by block.
 //
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +19,31 @@
 static int ram_fd = -1;
 static Bit8u *ram_base;
 static Bit64u ram_bytes; // what Bochs has asked for, and scratch memory behind it
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8
+#endif
+
+// Hosts may want to be told that it is no program (sysctl vm.memfd_noexec); older ones can't be.
+static int memory_object(void)
+{
+  unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  int fd = memfd_create("bochs-guest-ram", flags | MFD_NOEXEC_SEAL);
+  return fd < 0 && errno == EINVAL ? memfd_create("bochs-guest-ram", flags) : fd;
+}
+
+// Where the host promises no more memory than it has, ours is taken now: it is counted when
+// it is first touched, and too late that is SIGBUS.
+static int reserve(int fd, Bit64u bytes)
+{
+  FILE *f = fopen("/proc/sys/vm/overcommit_memory", "re");
+  int never = 2, policy = 0;
+
+  if (! f) return 0;
+  if (fscanf(f, "%d", &policy) != 1) policy = 0;
+  fclose(f);
+  return policy == never ? fallocate(fd, 0, 0, (off_t) bytes) : 0;
+}
 
 // A memory object counts as a file: beyond RLIMIT_FSIZE this is EFBIG, and a deadly signal.
 static int set_size(int fd, Bit64u bytes)
@@ -37,13 +63,13 @@ Bit8u *plex86_ram_alloc(Bit64u bytes, Bit64u scratch)
 {
   if (ram_fd >= 0) return NULL; // one guest memory at a time
   bytes = ((bytes + 0xfff) & ~(Bit64u) 0xfff) + scratch;
-  int fd = memfd_create("bochs-guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  int fd = memory_object();
   if (fd < 0) {
     BX_ERROR(("plex86: no memory object for the guest's RAM: %s", strerror(errno)));
     return NULL;
   }
   void *base = MAP_FAILED;
-  if (set_size(fd, bytes) == 0)
+  if (set_size(fd, bytes) == 0 && reserve(fd, bytes) == 0)
     base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) {
     BX_ERROR(("plex86: can't allocate " FMT_LL "u bytes of shared guest RAM: %s%s", bytes,

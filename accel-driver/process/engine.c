@@ -61,11 +61,23 @@ static bool has_shadow_stack(void)
 	       (features & ARCH_SHSTK_SHSTK);
 }
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8u
+#endif
+
+/* Hosts may want to be told that it is no program (vm.memfd_noexec); older ones can't be. */
+static int memory_object(const char *name)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+
+	return fd < 0 && errno == EINVAL ? memfd_create(name, MFD_CLOEXEC) : fd;
+}
+
 static int stub_open(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 {
 	int err;
 
-	e->stub_fd = memfd_create("plex86-stub", MFD_CLOEXEC);
+	e->stub_fd = memory_object("plex86-stub");
 	if (e->stub_fd < 0 || ftruncate(e->stub_fd, STUB_SIZE)) {
 		err = -errno;
 		process_why(why, "can't create a memfd: %s", strerror(-err));
@@ -162,7 +174,7 @@ static int process_probe(char why[PLEX86_WHY_LEN])
 	struct plex86_engine *e = NULL;
 	int err;
 
-	config.ram_fd = memfd_create("plex86-probe", MFD_CLOEXEC);
+	config.ram_fd = memory_object("plex86-probe");
 	if (config.ram_fd < 0 || ftruncate(config.ram_fd, (off_t)config.ram_size)) {
 		err = -errno;
 		process_why(why, "memory can't be shared with other processes: memfd_create: %s",

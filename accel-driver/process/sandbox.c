@@ -129,6 +129,7 @@ static void drop_privileges(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct ours[2] = { { 0 } }, none[2] = { { 0 } };
+	const uint32_t changed = 1u << CAP_SYS_PTRACE | 1u << CAP_KILL;
 	int cap;
 
 	syscall(SYS_capget, &header, ours);
@@ -136,13 +137,16 @@ static void drop_privileges(void)
 	for (cap = 0; cap < 64; cap++)
 		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	/* Rights to I/O ports are inherited, and IN would be the host's. */
+	syscall(SYS_ioperm, 0, 65536, 0);
+	syscall(SYS_iopl, 0);
 	/* The system calls, not glibc's wrappers, which would ask dead threads to follow. */
 	syscall(SYS_setgroups, 0, NULL);
 	/*
 	 * Who changes ids is not dumpable any more, and only CAP_SYS_PTRACE still lets the
-	 * tracer read our code; root in a container doesn't have it.
+	 * tracer read our code; root in a container doesn't have it.  CAP_KILL lets it kill us.
 	 */
-	if (ours[0].effective & 1u << CAP_SYS_PTRACE) {
+	if ((ours[0].effective & changed) == changed) {
 		syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY);
 		syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY);
 	}

@@ -66,8 +66,14 @@ int space_trap_tsc(struct plex86_space *s, bool on)
 
 unsigned int traps_supported(pid_t pid)
 {
-	/* A container runtime or a host without debug registers may say no. */
-	if (poke(pid, 0, PLEX86_PAGE_SIZE) || poke(pid, 7, DR7_LOCAL(0)) || poke(pid, 7, 0))
-		return 0;
-	return PLEX86_MAX_TRAPS;
+	unsigned long dr7 = 0;
+	unsigned int n;
+
+	/* A container runtime or a host without debug registers may say no, or others have some. */
+	for (n = 0; n < PLEX86_MAX_TRAPS; n++) {
+		dr7 |= DR7_LOCAL(n);
+		if (poke(pid, n, PLEX86_PAGE_SIZE) || poke(pid, 7, dr7))
+			break;
+	}
+	return poke(pid, 7, 0) ? 0 : n;
 }

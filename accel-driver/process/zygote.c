@@ -48,7 +48,8 @@ void process_end(const struct plex86_engine *e, pid_t pid)
 	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) &&
 	    errno == ECHILD)
 		return;
-	kill(pid, SIGKILL);
+	if (kill(pid, SIGKILL))
+		return;		/* it stays stopped until we end */
 	ptrace(PTRACE_CONT, pid, 0, 0);
 	while (process_wait(pid, &status) == 0 && WIFSTOPPED(status))
 		ptrace(PTRACE_CONT, pid, 0, 0);
@@ -156,7 +157,8 @@ void process_bury(struct plex86_engine *e, pid_t pid)
 	}
 	if (e->ndying == e->config.max_spaces)
 		process_reap(e, true);
-	kill(pid, SIGKILL);
+	if (kill(pid, SIGKILL))
+		return;
 	/* Unless it has been seen in its stop at exit, and waits for us. */
 	ptrace(PTRACE_CONT, pid, 0, 0);
 	e->dying[e->ndying++] = pid;

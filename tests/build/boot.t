@@ -51,4 +51,21 @@ little_files() {
 }
 tap "boots without acceleration, and says why, if files may not be as large as guest memory" little_files
 
+# The plugin says for which version it was built; this one says another.
+another_bochs() {
+	local from so
+	from=$(realpath "$top_builddir/bochs/plugins")
+	mkdir -p plugins
+	ln -sf "$from"/* plugins
+	so=plugins/libbx_plex86.so
+	rm $so
+	perl -0777 -pe 's/\x003\.0\x00/\x002.8\x00/g' "$from/libbx_plex86.so" >$so
+	cmp -s $so "$from/libbx_plex86.so" && return 1
+	PLEX86_PLUGINS=$work/plugins boot "$1" && grep 'built for another Bochs' out.txt &&
+		! grep '[ep]\[PLEX86' bochs.log
+}
+for line in 'plex86: enabled=1' 'plex86: enabled=1, engine=process' 'plex86: enabled=1, trace=bursts' 'plex86: verify=1'; do
+	tap "a plugin for another Bochs does nothing: $line" another_bochs "$line"
+done
+
 tap_done
