@@ -169,7 +169,8 @@ static bool data_only(const struct diff *d)
 /*
  * An instruction whose memory is touched for the first time traps, and Bochs executes it: it
  * differs only when it runs once more, in the next prefix.  So it does when all of its page was
- * Bochs's, for what another case in it has.  By then a later instruction may have got the value.
+ * Bochs's, for what another case in it has.  By then a later instruction may have got the value,
+ * or have tested the flag.
  */
 static const char *earlier(const struct table *table, const struct narrowed *n)
 {
@@ -180,6 +181,8 @@ static const char *earlier(const struct table *table, const struct narrowed *n)
 	if (!narrowed_at(&m, &maker.kind, 0))
 		return NULL;
 	m.c = n->c;
+	if (n->decoded && n->insn.cpu_flags)
+		m.diff.flags |= n->insn.cpu_flags->tested;
 	while (!why && m.insn_at < n->insn_at) {
 		why = table_leaves(table, &m, &maker.kind, &left);
 		if (!data_only(&left))

@@ -168,6 +168,20 @@ static void records_at(const struct runs *r, uint32_t i, struct narrowed *out)
 	out->b = file_record(r->b, i);
 }
 
+/* Did a branch lead into one of the instructions that follow each other, to one that faults? */
+static bool faults_between(const struct narrowed *n, const struct starts *s)
+{
+	const struct fuzz_record *a = n->a, *b = n->b;
+
+	if (a->vector != b->vector || a->vector < 12 || a->vector > 14 || a->ip != b->ip ||
+	    a->ip >= n->c->len)
+		return false;
+	for (int i = 0; i < s->n; i++)
+		if (s->at[i] == a->ip)
+			return false;
+	return true;
+}
+
 /* One case with all its prefixes, places[0..n). */
 static void one_case(const struct runs *r, const struct kind *k, const struct place *p, uint32_t n,
 		     struct narrowed *out)
@@ -190,7 +204,7 @@ static void one_case(const struct runs *r, const struct kind *k, const struct pl
 	}
 	decoder_init(&d, k);
 	find_starts(&d, out->c, &s);
-	decode_at(&d, out, s.at[s.n ? s.n - 1 : 0]);
+	decode_at(&d, out, faults_between(out, &s) ? out->a->ip : s.at[s.n ? s.n - 1 : 0]);
 }
 
 /* What did not differ again: the records of the first time, every instruction suspect. */
