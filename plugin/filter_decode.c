@@ -17,6 +17,9 @@
  * that no program has (IN, HLT, no instruction at all): a stream that did so lately has no
  * say, but if all did.  Then most decide, or for SYSCALL, which would do harm, it is one.  Code
  * that is entered in the middle of another instruction can slip through; see docs/limits.md.
+ *
+ * Constants between functions have such things every few bytes.  So what is not known to be code by
+ * what comes before it must look like code by what follows.
  */
 #include <string.h>
 
@@ -31,6 +34,11 @@
 /* How long a stream must have been plausible to count, and to come upon abort()'s HLT then. */
 #define PLAUSIBLE 32
 #define TRUSTED	128
+
+/* How much behind a place must look like code. */
+#define AHEAD	64
+
+#define OP_HLT	0xf4
 
 /* Nearer to the beginning of a page the page before it has a say. */
 #define EARLY	64
@@ -105,6 +113,7 @@ struct streams {
 	struct stream {
 		size_t begin, end;	/* of the last instruction, or of a byte that is none */
 		size_t since;		/* has been plausible */
+		size_t straight;	/* the same, and has passed no RET or JMP */
 		unsigned int say;
 	} stream[STARTS];
 };
@@ -126,7 +135,7 @@ static void begin(struct streams *s, size_t place)
 		return;
 	for (s->n = 0; s->n < STARTS; s->n++, at++)
 		s->stream[s->n] = (struct stream){
-			.begin = at, .end = at, .since = at, .say = 1,
+			.begin = at, .end = at, .since = at, .straight = at, .say = 1,
 		};
 }
 
@@ -137,6 +146,7 @@ static void distrust(struct stream *t)
 
 	t->end++;
 	t->since = trusted ? t->end - PLAUSIBLE : t->end;
+	t->straight = t->end;
 }
 
 /*
@@ -155,6 +165,34 @@ static bool pass_zeros(const struct streams *s, struct stream *t)
 	return true;
 }
 
+/* Is the instruction at @p a RET or a JMP?  Behind it may be anything. */
+static bool leaves(const uint8_t *p, size_t left)
+{
+	return p[0] == 0xc3 || p[0] == 0xc2 || p[0] == 0xe9 || p[0] == 0xeb ||
+	       (p[0] == 0xff && left > 1 && ((p[1] >> 3) & 7) == 4);
+}
+
+/* BCD, BOUND, ARPL, INTO, SALC, XLAT, INT1: no compiler makes them, and constants are full of them. */
+static bool old(uint8_t opcode, uint8_t modrm)
+{
+	static const uint8_t opcodes[] = {
+		0x27, 0x2f, 0x37, 0x3f, 0x63, 0xce, 0xd4, 0xd5, 0xd6, 0xd7, 0xf1,
+	};
+
+	return memchr(opcodes, opcode, sizeof(opcodes)) || (opcode == 0x62 && modrm < 0xc0);
+}
+
+/* The length of the instruction at @at; 0: no program has that. */
+static size_t length_at(const struct streams *s, size_t at)
+{
+	const uint8_t *p = s->code + at;
+	size_t left = s->len - at;
+
+	if (!s->long64 && old(p[0], left > 1 ? p[1] : 0))
+		return 0;
+	return plex86_decode_length(p, left, s->long64);
+}
+
 /* On to what covers @place. */
 static void advance(struct streams *s, struct stream *t, size_t place)
 {
@@ -163,14 +201,32 @@ static void advance(struct streams *s, struct stream *t, size_t place)
 	while (t->end <= place) {
 		t->begin = t->end;
 		if (pass_zeros(s, t)) {
-			t->since = t->end;
+			t->since = t->straight = t->end;
 			continue;
 		}
-		length = plex86_decode_length(s->code + t->begin, s->len - t->begin, s->long64);
+		length = length_at(s, t->begin);
 		t->end += length;
 		if (!length)
 			distrust(t);
+		else if (leaves(s->code + t->begin, s->len - t->begin))
+			t->straight = t->end;
 	}
+}
+
+/* Does what begins at @at look like code for a while?  That has HLT where nothing comes back. */
+static bool goes_on(const struct streams *s, size_t at)
+{
+	size_t end = at + AHEAD < s->len ? at + AHEAD : s->len, length;
+
+	while (at < end) {
+		if (s->len - at > 1 && !s->code[at] && !s->code[at + 1])
+			return false;
+		length = length_at(s, at);
+		if (!length && s->code[at] != OP_HLT)
+			return false;
+		at += length ? length : 1;
+	}
+	return true;
 }
 
 /* Two in step are one from then on, with the say of both: that which was plausible for longer. */
@@ -192,11 +248,11 @@ static void merge(struct streams *s, unsigned int i)
 
 /*
  * Is there an instruction whose opcode is at @place, as one of the plausible streams says?  If
- * there are none: if most say so (@weak), or in any case.
+ * there are none: if most say so (@weak), or in any case.  @weak: and it looks like code.
  */
 static bool is_opcode(struct streams *s, size_t place, bool weak)
 {
-	bool yes = false, no = false, here;
+	bool yes = false, no = false, sure = false, here;
 	unsigned int i;
 	int balance = 0;
 	size_t at;
@@ -215,13 +271,16 @@ static bool is_opcode(struct streams *s, size_t place, bool weak)
 		if (place >= t->since + PLAUSIBLE) {
 			yes |= here;
 			no |= !here;
+			sure |= here && place >= t->straight + TRUSTED;
 		}
 	}
 	for (i = s->n; i--;)
 		merge(s, i);
-	if (yes || no)
-		return yes;
-	return weak ? balance > 0 : true;
+	if (!weak)
+		return yes || !no;
+	if (!yes && (no || balance <= 0))
+		return false;
+	return sure || goes_on(s, place);
 }
 
 /* The first place at @from or behind, but before @to, that has one of @mask, which go to @found. */
