@@ -3,6 +3,7 @@
 
 #include "beyond.h"
 
+#define LEGACY_MXCSR	24
 #define CR4_OSXSAVE	(UINT64_C(1) << 18)
 #define CR4_PKE		(UINT64_C(1) << 22)
 #define CR4_CET		(UINT64_C(1) << 23)
@@ -24,6 +25,14 @@ bool plex86_beyond_idle(uint64_t beyond, const struct plex86_vec *vec,
 		if (upper[i])
 			return false;
 	return true;
+}
+
+bool plex86_mxcsr_loads(const struct plex86_vec *vec, const struct plex86_caps *caps)
+{
+	uint32_t mxcsr;
+
+	memcpy(&mxcsr, vec->legacy + LEGACY_MXCSR, sizeof(mxcsr));
+	return !(mxcsr & ~caps->mxcsr_mask);
 }
 
 void plex86_beyond_hold(struct plex86_beyond *b, struct plex86_cpu *cpu, struct plex86_vec *vec,

@@ -29,6 +29,9 @@ uint64_t plex86_beyond(const struct plex86_cpu *cpu, const struct plex86_caps *c
 bool plex86_beyond_idle(uint64_t beyond, const struct plex86_vec *vec,
 			const struct plex86_caps *caps);
 
+/* Can MXCSR be loaded?  A model can have a bit that the host's CPU has not (17: misaligned SSE). */
+bool plex86_mxcsr_loads(const struct plex86_vec *vec, const struct plex86_caps *caps);
+
 /* What is held back while the engine runs. */
 struct plex86_beyond {
 	uint64_t components;

@@ -168,6 +168,9 @@ static enum plex86_verdict enter(struct plex86_run *run)
 	if (!plex86_beyond_idle(plex86_beyond(cpu, core->caps), run->vec, core->caps))
 		return plex86_refuse(run, PLEX86_REFUSE_XCR0,
 				     "the upper halves of ZMM registers are in use");
+	if (!plex86_mxcsr_loads(run->vec, core->caps))
+		return plex86_refuse(run, PLEX86_REFUSE_XCR0,
+				     "MXCSR has a bit that this host's CPU does not know");
 	if (plex86_paging_from_cr(&paging, cpu->cr0, slice->cr3, cpu->cr4, cpu->efer, slice->pdpte))
 		return plex86_refuse(run, PLEX86_REFUSE_PAGING, NULL);
 	paging.huge1g = core->config.huge1g;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <cpuid.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include <plex86/engine.h>
@@ -10,6 +11,8 @@
 #define CPUID1_ECX_OSXSAVE	(1u << 27)
 #define CPUID7_EBX_BMI1		(1u << 3)
 #define CPUID80000001_ECX_LZCNT	(1u << 5)
+#define FXSAVE_MXCSR_MASK	28
+#define MXCSR_MASK_OLD		0xffbfu
 #define XCR0_APX	(UINT64_C(1) << 19)
 #define BEYOND_48_BITS	((void *)(UINT64_C(1) << 48))
 
@@ -53,4 +56,15 @@ uint32_t plex86_host_caps(void)
 	if (has_five_levels())
 		caps |= PLEX86_CAP_LA57;
 	return caps;
+}
+
+uint32_t plex86_host_mxcsr_mask(void)
+{
+	uint8_t image[512] __attribute__((aligned(16)));
+	uint32_t mask;
+
+	memset(image, 0, sizeof(image));
+	__asm__ volatile("fxsave %0" : "+m"(image));
+	memcpy(&mask, image + FXSAVE_MXCSR_MASK, sizeof(mask));
+	return mask ? mask : MXCSR_MASK_OLD;
 }

@@ -11,4 +11,7 @@
 /* Of PLEX86_CAP_*: REX2, TZCNT, LZCNT, LA57. */
 uint32_t plex86_host_caps(void);
 
+/* Bits that MXCSR can have (SDM vol. 1, 11.6.6). */
+uint32_t plex86_host_mxcsr_mask(void);
+
 #endif /* PLEX86_COMMON_HOST_H */

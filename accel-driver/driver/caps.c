@@ -55,6 +55,7 @@ void drv_fill_caps(struct plex86_engine *e)
 		      PLEX86_CAP_DESCRIPTORS | PLEX86_CAP_TRAP_TSC | PLEX86_CAP_TRAP_SYSENTER |
 		      PLEX86_CAP_ERRORCODE | PLEX86_CAP_SYSCALL_EXACT | PLEX86_CAP_PREFIXES;
 	caps->flags |= plex86_host_caps();
+	caps->mxcsr_mask = plex86_host_mxcsr_mask();
 	if (e->info.caps & PLEX86_HOST_UMIP)
 		caps->flags |= PLEX86_CAP_TRAP_UMIP;
 	if (e->info.caps & PLEX86_HOST_CPUID_FAULT)

@@ -333,6 +333,7 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	e->caps.max_maps = sysctl_number("/proc/sys/vm/max_map_count", 65530) - 16;
 	e->caps.xcr0 = e->xlayout.xcr0 & ~(uint64_t)PLEX86_X_PKRU;
 	e->caps.flags |= plex86_host_caps();
+	e->caps.mxcsr_mask = plex86_host_mxcsr_mask();
 	if (e->features & PROCESS_HAS_CPUID_FAULT)
 		e->caps.flags |= PLEX86_CAP_TRAP_CPUID;
 	if (sysenter_is_undefined())

@@ -56,6 +56,8 @@ struct plex86_caps {
 	uint32_t flags;		/* PLEX86_CAP_* */
 	uint32_t max_batch;	/* map operations per apply() worth giving at once */
 	uint64_t xcr0;		/* vector components that can be loaded and read back */
+	uint32_t mxcsr_mask;	/* bits that MXCSR can have; others are a fault to load */
+	uint32_t reserved;	/* zero */
 	uint64_t va_first;	/* first linear address that can be mapped ... */
 	uint64_t va_limit;	/* ... and the first one behind it that can't, user half */
 	uint64_t max_maps;	/* mappings (runs) per space, 0: no limit known */

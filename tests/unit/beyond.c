@@ -160,6 +160,35 @@ static int undefined(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t bu
 	return 0;
 }
 
+/* A bit of MXCSR that a model of AMD's has: loading it would be a fault of the engine's. */
+static void misaligned_sse(void)
+{
+	struct plex86_vec was;
+
+	begin();
+	engine.caps.mxcsr_mask = 0xffff;
+	vm_core(2, false);
+	vm.vec.legacy[26] |= 2;
+	was = vm.vec;
+	vm_do(ACT_EXEC, CODE);
+	is(engine.runs, 0, "MXCSR.MM: left to Bochs");
+	ok(!memcmp(&was, &vm.vec, sizeof(was)));
+	vm.vec.legacy[26] &= ~2;
+	vm_do(ACT_EXEC, CODE);
+	ok(engine.runs > 0);
+	vm_close();
+	tap_ok(vm_is_clean(), "MXCSR");
+
+	begin();
+	engine.caps.mxcsr_mask = 0x2ffff;
+	vm_core(2, false);
+	vm.vec.legacy[26] |= 2;
+	vm_do(ACT_EXEC, CODE);
+	ok(engine.runs > 0);
+	vm_close();
+	tap_ok(vm_is_clean(), "and where the host has it, it runs");
+}
+
 static void packs(void)
 {
 	struct plex86_wait wait;
@@ -193,6 +222,7 @@ int main(void)
 	held_back();
 	seen();
 	keys();
+	misaligned_sse();
 	packs();
 	return tap_done();
 }

@@ -40,6 +40,7 @@ void vm_init(uint64_t seed)
 			 PLEX86_CAP_TRAP_SYSENTER | PLEX86_CAP_ERRORCODE | PLEX86_CAP_SYSCALL_EXACT,
 		.max_batch = 64,
 		.xcr0 = 7,
+		.mxcsr_mask = 0xffff,
 		.va_limit = UINT64_C(1) << 47,
 		.round_trip_ns = 100,
 		.trip_ran_ns = 100,
