@@ -29,7 +29,8 @@ struct plex86_engine {
 	atomic_bool kicked;	/* kick() was called, and no run() has said so yet */
 	struct plex86_xstate_layout layout;
 	uint64_t load_mask;	/* components that XRSTOR and XSAVE may name */
-	void *image;		/* of the guest's vector registers after the last run */
+	void *image;		/* of the guest's vector registers after the last run ... */
+	bool image_valid;	/* ... unless that was refused */
 	bool has_xsave;
 	unsigned int int_shift;	/* of n in the error code that INT n gives */
 };

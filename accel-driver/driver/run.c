@@ -21,6 +21,7 @@ _Static_assert((int)PLEX86_RUN_REFUSED == (int)PLEX86_EXIT_REFUSED, "reasons");
 #define VECTOR_GP	13
 #define VECTOR_DB	1
 #define FLAG_TF		0x100u
+#define DR6_BUS_LOCK	0x800u		/* clear: a bus lock, which traps behind itself */
 #define DR6_BS		0x4000u		/* single step */
 #define DR7_ENABLED	0xffu
 #define DR7_FIXED	0x400u
@@ -76,18 +77,33 @@ static void arm_traps(const struct plex86_space *space, struct plex86_cpu *cpu)
 	}
 }
 
+/* Was it one of the breakpoints, by DR6?  That may have other bits of what is not enabled. */
+static bool at_trap(const struct plex86_space *space, uint64_t rip, uint64_t dr6)
+{
+	unsigned int i;
+
+	for (i = 0; i < space->ntraps; i++)
+		if (dr6 & (1u << i) && space->trap[i] == rip)
+			return true;
+	return false;
+}
+
 /*
  * All gates of the module's IDT are closed to INT n, so that RIP stays at the
  * instruction; INT3 and INTO, which have vectors of their own, are told apart by
  * the error code.  Vector 1 is kept for a single step; a trap of set_traps() is
- * no event of the guest's.
+ * no event of the guest's, and ICEBP, which no gate is closed to, is to be executed.
  */
-static void name_vector(const struct plex86_engine *e, struct plex86_exit *exit)
+static void name_vector(const struct plex86_space *space, struct plex86_cpu *cpu,
+			struct plex86_exit *exit)
 {
-	uint32_t n = exit->error_code >> e->int_shift;
+	uint32_t n = exit->error_code >> space->engine->int_shift;
 
-	if (exit->vector == VECTOR_DB && !(exit->addr & DR6_BS))
+	if (exit->vector == VECTOR_DB && !(exit->addr & DR6_BS)) {
 		exit->vector = PLEX86_VECTOR_UNKNOWN;
+		if (exit->addr & DR6_BUS_LOCK && !at_trap(space, cpu->rip, exit->addr))
+			cpu->rip--;
+	}
 	if (exit->vector != VECTOR_GP || !(exit->error_code & ERROR_IDT) ||
 	    (n != VECTOR_BP && n != VECTOR_OF))
 		return;
@@ -163,16 +179,16 @@ int drv_run(struct plex86_space *space, struct plex86_cpu *cpu, struct plex86_ve
 		ran_ns += run.ran_ns;
 		flags |= PLEX86_RUN_VEC_SAME;
 	} while (again(e, &run, ran_ns, budget_ns));
-	/* An error after some slices: what they did stands; the next run reports it. */
+	/* An error or a refusal after some slices: what they did stands; the next run reports it. */
 	if (ret < 0 && !ran_ns)
 		return ret;
-	if (ret < 0)
+	if (ret < 0 || (run.reason == PLEX86_RUN_REFUSED && ran_ns))
 		run.reason = PLEX86_RUN_DEADLINE;
 	fill_exit(&run, exit);
 	exit->ran_ns = ran_ns;
 	if (run.reason == PLEX86_RUN_REFUSED)
 		return 0;
-	name_vector(e, exit);
+	name_vector(space, &run.cpu, exit);
 	memcpy(cpu->gpr, run.cpu.gpr, sizeof(cpu->gpr));
 	cpu->rip = run.cpu.rip;
 	cpu->rflags = run.cpu.rflags;

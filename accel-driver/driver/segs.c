@@ -120,6 +120,8 @@ static const char *prepare_one(struct plex86_space *space, const struct plex86_c
 	if (is_null(seg->sel)) {
 		if (i == PLEX86_CS || i == PLEX86_SS)
 			return "CS or SS holds a null selector";
+		if (seg->sel)
+			return "the way back to user code makes a null selector with an RPL 0";
 		if (!(seg->attr & PLEX86_SEG_NULL) && seg->attr & PLEX86_SEG_P &&
 		    cpu->mode != PLEX86_MODE_64)
 			return "a usable segment register holds a null selector";

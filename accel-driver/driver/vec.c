@@ -61,7 +61,7 @@ long drv_vec_enter(struct plex86_engine *engine, struct plex86_run *run,
 	void *image = engine->image;
 	long ret;
 
-	if (!same)
+	if (!same || !engine->image_valid)
 		plex86_xstate_from_vec(&engine->layout, vec, enabled, image, engine->layout.size);
 	if (engine->has_xsave) {
 		/* What is not stored keeps its bit: it must not come back later. */
@@ -72,7 +72,8 @@ long drv_vec_enter(struct plex86_engine *engine, struct plex86_run *run,
 		ret = drv_enter_fxsave(engine->vcpu, PLEX86_VCPU_RUN, run, image);
 		set_bv(image, LEGACY);
 	}
-	if (!ret && run->reason != PLEX86_RUN_REFUSED)
+	engine->image_valid = !ret && run->reason != PLEX86_RUN_REFUSED;
+	if (engine->image_valid)
 		plex86_xstate_to_vec(&engine->layout, image, enabled, vec);
 	return ret;
 }
