@@ -38,6 +38,9 @@
 /* How much behind a place must look like code. */
 #define AHEAD	64
 
+/* So many zeros may be what fills the rest of a section. */
+#define PADDING	8
+
 #define OP_HLT	0xf4
 
 /* Nearer to the beginning of a page the page before it has a say. */
@@ -149,19 +152,27 @@ static void distrust(struct stream *t)
 	t->straight = t->end;
 }
 
+/* How many there are at @at. */
+static size_t zeros(const struct streams *s, size_t at)
+{
+	size_t end = at;
+
+	while (end < s->len && !s->code[end])
+		end++;
+	return end - at;
+}
+
 /*
  * No program adds AL to where it points (00 00).  That is padding, or the end of an instruction
  * whose beginning this stream has missed: the next one is behind all zeros.
  */
 static bool pass_zeros(const struct streams *s, struct stream *t)
 {
-	const uint8_t *p = s->code + t->end, *end = s->code + s->len;
+	size_t n = zeros(s, t->end);
 
-	if (end - p < 2 || p[0] || p[1])
+	if (n < 2)
 		return false;
-	while (p < end && !*p)
-		p++;
-	t->end = p - s->code;
+	t->end += n;
 	return true;
 }
 
@@ -213,14 +224,17 @@ static void advance(struct streams *s, struct stream *t, size_t place)
 	}
 }
 
-/* Does what begins at @at look like code for a while?  That has HLT where nothing comes back. */
+/*
+ * Does what begins at @at look like code for a while?  That has HLT where nothing comes back, and
+ * ends in zeros where a section does.
+ */
 static bool goes_on(const struct streams *s, size_t at)
 {
 	size_t end = at + AHEAD < s->len ? at + AHEAD : s->len, length;
 
 	while (at < end) {
 		if (s->len - at > 1 && !s->code[at] && !s->code[at + 1])
-			return false;
+			return zeros(s, at) >= PADDING;
 		length = length_at(s, at);
 		if (!length && s->code[at] != OP_HLT)
 			return false;
