@@ -102,7 +102,8 @@ static void name_vector(const struct plex86_space *space, struct plex86_cpu *cpu
 	if (exit->vector == VECTOR_DB && !(exit->addr & DR6_BS)) {
 		exit->vector = PLEX86_VECTOR_UNKNOWN;
 		if (exit->addr & DR6_BUS_LOCK && !at_trap(space, cpu->rip, exit->addr))
-			cpu->rip--;
+			cpu->rip = cpu->mode == PLEX86_MODE_64 ? cpu->rip - 1 :
+								 (uint32_t)(cpu->rip - 1);
 	}
 	if (exit->vector != VECTOR_GP || !(exit->error_code & ERROR_IDT) ||
 	    (n != VECTOR_BP && n != VECTOR_OF))

@@ -41,7 +41,12 @@ static inline bool plex86_cpu_needs_verw(void)
 #ifdef X86_FEATURE_CLEAR_CPU_BUF
 	return boot_cpu_has(X86_FEATURE_CLEAR_CPU_BUF);
 #else
-	return boot_cpu_has_bug(X86_BUG_MDS) && !cpu_mitigations_off();
+	bool bug = boot_cpu_has_bug(X86_BUG_MDS) || boot_cpu_has_bug(X86_BUG_TAA);
+
+#ifdef X86_BUG_MMIO_STALE_DATA
+	bug = bug || boot_cpu_has_bug(X86_BUG_MMIO_STALE_DATA);
+#endif
+	return bug && !cpu_mitigations_off();
 #endif
 }
 
