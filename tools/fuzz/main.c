@@ -160,10 +160,40 @@ static const char *any_of_all(const struct table *table, const struct narrowed *
 	return why;
 }
 
-/* Are they only values that one instruction hands to the next? */
+/* Are they only values that one instruction hands to the next?  An address is one. */
 static bool data_only(const struct diff *d)
 {
-	return !d->outcome && !d->error && !d->cr2 && !d->dr6 && !d->selectors && !d->bases;
+	return !d->outcome && !d->error && !d->dr6 && !d->selectors && !d->bases;
+}
+
+/* Is @n a branch on a flag that @m may leave as it likes? */
+static bool branches_on(const struct table *table, const struct narrowed *n,
+			const struct narrowed *m)
+{
+	struct narrowed q = *m;
+	struct diff left;
+
+	if (!n->decoded || n->insn.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE || !n->insn.cpu_flags)
+		return false;
+	memset(&q.diff, 0, sizeof(q.diff));
+	q.diff.flags = n->insn.cpu_flags->tested;
+	return q.diff.flags && table_leaves(table, &q, &maker.kind, &left);
+}
+
+/* Flags that instructions test, up to the one that differs. */
+static uint64_t tested_flags(const struct narrowed *n)
+{
+	struct narrowed m = *n;
+	uint64_t tested = 0;
+
+	if (!narrowed_at(&m, &maker.kind, 0))
+		return 0;
+	m.c = n->c;
+	do
+		if (m.decoded && m.insn.cpu_flags)
+			tested |= m.insn.cpu_flags->tested;
+	while (m.insn_at < n->insn_at && narrowed_next(&m, &maker.kind));
+	return tested;
 }
 
 /*
@@ -181,11 +211,10 @@ static const char *earlier(const struct table *table, const struct narrowed *n)
 	if (!narrowed_at(&m, &maker.kind, 0))
 		return NULL;
 	m.c = n->c;
-	if (n->decoded && n->insn.cpu_flags)
-		m.diff.flags |= n->insn.cpu_flags->tested;
+	m.diff.flags |= tested_flags(n);
 	while (!why && m.insn_at < n->insn_at) {
 		why = table_leaves(table, &m, &maker.kind, &left);
-		if (!data_only(&left))
+		if (!data_only(&left) && !branches_on(table, n, &m))
 			why = NULL;
 		if (!narrowed_next(&m, &maker.kind))
 			break;
