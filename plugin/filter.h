@@ -109,6 +109,7 @@ int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at
  * destroys the registers: Intel's CPUs execute SYSENTER in every mode and SYSCALL
  * in 64-bit code only, where it traps well; AMD's execute SYSCALL in every mode and
  * SYSENTER in none of a 64-bit host's.  64-bit code can become 32-bit code by a far jump.
+ * A virtual host may say that its CPU is another's, so 32-bit SYSCALL is forbidden on all.
  */
 uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict);
 
