@@ -62,6 +62,13 @@ static bool flat(const struct plex86_seg *s)
 	       ((s->attr & PLEX86_SEG_CODE) || !(s->attr & PLEX86_SEG_EXPAND_DOWN));
 }
 
+bool plex86_flat_stack(const struct plex86_cpu *cpu)
+{
+	const struct plex86_seg *ss = &cpu->seg[PLEX86_SS];
+
+	return flat(ss) && (ss->attr & PLEX86_SEG_DB);
+}
+
 static bool flat_segments(const struct plex86_cpu *cpu)
 {
 	const struct plex86_seg *s = cpu->seg;
@@ -71,7 +78,7 @@ static bool flat_segments(const struct plex86_cpu *cpu)
 	return flat(&s[PLEX86_CS]) && (s[PLEX86_CS].attr & PLEX86_SEG_DB) &&
 	       !(s[PLEX86_CS].attr & PLEX86_SEG_EXPAND_DOWN) &&		/* conforming */
 	       (s[PLEX86_CS].attr & PLEX86_SEG_WRITE) &&		/* readable */
-	       flat(&s[PLEX86_SS]) && (s[PLEX86_SS].attr & PLEX86_SEG_DB) &&
+	       plex86_flat_stack(cpu) &&
 	       flat(&s[PLEX86_DS]) && (s[PLEX86_DS].attr & PLEX86_SEG_WRITE) &&
 	       flat(&s[PLEX86_ES]) && (s[PLEX86_ES].attr & PLEX86_SEG_WRITE);
 }

@@ -64,6 +64,12 @@ enum plex86_refusal plex86_entry_check(const struct plex86_cpu *cpu, const struc
  */
 bool plex86_linux_selectors(const struct plex86_cpu *cpu);
 
+/*
+ * Is SS, as it was loaded, a flat 32-bit stack?  64-bit code ignores it; 32-bit code that
+ * it goes on to by a far jump does not (SYSRET leaves what an interrupt had loaded).
+ */
+bool plex86_flat_stack(const struct plex86_cpu *cpu);
+
 /* A short name, stable (it is a key in the statistics file). */
 const char *plex86_refusal_name(enum plex86_refusal r);
 

@@ -449,6 +449,18 @@ static void selectors(void)
 	ok(!(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC));
 	end("the same in 64-bit code");
 
+	/* SYSRET has left what an interrupt had loaded into SS: 32-bit code would not have it. */
+	begin_linux();
+	engine.caps.max_traps = 0;
+	vm.cpu.mode = PLEX86_MODE_64;
+	vm.cpu.seg[PLEX86_FS].sel = 0;
+	put(frame[0] + 0x100, "\xff\x28", 2);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	vm.cpu.seg[PLEX86_SS].limit = 0;
+	ok(given_up());
+	end("a far jump of 64-bit code whose SS is not flat");
+
 	/* Breakpoints, where they are enough. */
 	begin_other(PLEX86_MAX_TRAPS);
 	put(frame[0] + 0x100, "\x66\x8c\xe0", 3);
