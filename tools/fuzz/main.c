@@ -180,6 +180,18 @@ static bool branches_on(const struct table *table, const struct narrowed *n,
 	return q.diff.flags && table_leaves(table, &q, &maker.kind, &left);
 }
 
+/* The same of those from behind @m up to @n: which one differed first is not known. */
+static bool branch_follows(const struct table *table, const struct narrowed *n,
+			   const struct narrowed *m)
+{
+	struct narrowed k = *m;
+
+	while (k.insn_at < n->insn_at && narrowed_next(&k, &maker.kind))
+		if (branches_on(table, &k, m))
+			return true;
+	return false;
+}
+
 /* Flags that instructions test, up to the one that differs. */
 static uint64_t tested_flags(const struct narrowed *n)
 {
@@ -214,7 +226,7 @@ static const char *earlier(const struct table *table, const struct narrowed *n)
 	m.diff.flags |= tested_flags(n);
 	while (!why && m.insn_at < n->insn_at) {
 		why = table_leaves(table, &m, &maker.kind, &left);
-		if (!data_only(&left) && !branches_on(table, n, &m))
+		if (!data_only(&left) && !branch_follows(table, n, &m))
 			why = NULL;
 		if (!narrowed_next(&m, &maker.kind))
 			break;
