@@ -155,8 +155,8 @@ uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 		mask |= PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID;
 	if (!(caps & PLEX86_CAP_XCR0))
 		mask |= PLEX86_FOUND_XCR0;
-	/* It would take bases that are #GP in Bochs, and that the guest's kernel can't load. */
-	if (!fsgsbase || (caps & PLEX86_CAP_LA57))
+	/* LA57: it would take bases that are #GP in Bochs, and that the guest's kernel can't load. */
+	if (!fsgsbase || (caps & (PLEX86_CAP_LA57 | PLEX86_CAP_BASES_LOST)))
 		mask |= PLEX86_FOUND_FSGSBASE;
 	if (caps & PLEX86_CAP_REX2)
 		mask |= PLEX86_FOUND_REX2;
@@ -176,6 +176,10 @@ uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 	/* With strict also in 32-bit code that a far jump can make 64-bit code. */
 	if (mode != PLEX86_MODE_32 && !(caps & PLEX86_CAP_SYSCALL_EXACT))
 		mask |= strict ? PLEX86_FOUND_INT80 : long64 ? PLEX86_FOUND_INT80_64 : 0;
+	if (caps & PLEX86_CAP_INTN_TAKEN)
+		mask |= long64 ? PLEX86_FOUND_INTN_64 : PLEX86_FOUND_INTN_32;
+	if (caps & PLEX86_CAP_NT_LOST)
+		mask |= long64 ? PLEX86_FOUND_NT_64 : PLEX86_FOUND_NT_32;
 	return mask;
 }
 

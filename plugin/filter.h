@@ -44,6 +44,17 @@
 #define PLEX86_FOUND_SEGMENT_64	0x100000u
 #define PLEX86_FOUND_SEGMENT_32	0x200000u
 #define PLEX86_FOUND_SEGMENT	(PLEX86_FOUND_SEGMENT_64 | PLEX86_FOUND_SEGMENT_32)
+/* INT n, all but INT 80H. */
+#define PLEX86_FOUND_INTN_64	0x400000u
+#define PLEX86_FOUND_INTN_32	0x800000u
+#define PLEX86_FOUND_INTN	(PLEX86_FOUND_INTN_64 | PLEX86_FOUND_INTN_32)
+/* What sets EFLAGS.NT: POPF, IRET. */
+#define PLEX86_FOUND_NT_64	0x1000000u
+#define PLEX86_FOUND_NT_32	0x2000000u
+#define PLEX86_FOUND_NT		(PLEX86_FOUND_NT_64 | PLEX86_FOUND_NT_32)
+
+/* Those that plex86_filter_scan() leaves out, as so many bytes would be meant. */
+#define PLEX86_FOUND_UNSCANNED	(PLEX86_FOUND_SEGMENT | PLEX86_FOUND_INTN | PLEX86_FOUND_NT)
 
 /* Bytes that the longest sequence needs; also how much of the next page matters. */
 #define PLEX86_FILTER_TAIL	3
@@ -58,7 +69,7 @@ uint32_t plex86_filter_scan(const uint8_t *code, size_t len);
 uint32_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b);
 
 /* Findings that bytes don't tell, only instructions. */
-#define PLEX86_FOUND_DECODED	(PLEX86_FOUND_SEGMENT | PLEX86_FOUND_SYSCALL_INSN | \
+#define PLEX86_FOUND_DECODED	(PLEX86_FOUND_UNSCANNED | PLEX86_FOUND_SYSCALL_INSN | \
 				 PLEX86_FOUND_SELECTOR_64 | PLEX86_FOUND_SELECTOR_32 | \
 				 PLEX86_FOUND_UMIP_64 | PLEX86_FOUND_UMIP_32 | \
 				 PLEX86_FOUND_INT80_64)
@@ -66,7 +77,7 @@ uint32_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b);
 /* Those among them that make results inexact, and do no harm: a good guess will do. */
 #define PLEX86_FOUND_GUESSED	(PLEX86_FOUND_DECODED & ~PLEX86_FOUND_SYSCALL_INSN)
 
-/* The same findings as those of bytes, of which there may be more.  SEGMENT stays what it is. */
+/* The same findings as those of bytes, of which there may be more.  UNSCANNED ones stay what they are. */
 uint32_t plex86_filter_bytes(uint32_t found);
 
 /*

@@ -8,6 +8,7 @@
  *   load natively what was stored by Bochs, or the other way round.
  * - LAR, LSL, VERR, VERW; SGDT and its kind; INT 0x80 in 64-bit code.  The vDSO of 64-bit Linux
  *   asks LSL for the number of the processor.
+ * - INT n, POPF and IRET, on hosts under PVM: see accel-driver/process/flaws.c.
  * - SYSCALL where 32-bit code can get at it.  It is decoded as 32-bit code, which it is about,
  *   and as 64-bit code, as a program that jumps there may have no other.
  *
@@ -59,6 +60,10 @@ static const struct kind {
 	{ PLEX86_FOUND_UMIP_64,		PLEX86_FOUND_UMIP,	true,	false },
 	{ PLEX86_FOUND_UMIP_32,		PLEX86_FOUND_UMIP,	false,	true },
 	{ PLEX86_FOUND_INT80_64,	PLEX86_FOUND_INT80,	true,	false },
+	{ PLEX86_FOUND_INTN_64,		PLEX86_FOUND_INTN_64,	true,	false },
+	{ PLEX86_FOUND_INTN_32,		PLEX86_FOUND_INTN_32,	false,	true },
+	{ PLEX86_FOUND_NT_64,		PLEX86_FOUND_NT_64,	true,	false },
+	{ PLEX86_FOUND_NT_32,		PLEX86_FOUND_NT_32,	false,	true },
 };
 
 #define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -104,7 +109,15 @@ static bool segment(const uint8_t *p, size_t left, bool long64)
 /* What the bytes at @p, of which @left count, would be if an instruction's opcode began there. */
 static uint32_t candidate(const uint8_t *p, size_t left, bool long64)
 {
-	return plex86_filter_at(p, left) | (segment(p, left, long64) ? PLEX86_FOUND_SEGMENT : 0);
+	uint32_t found = plex86_filter_at(p, left);
+
+	if (segment(p, left, long64))
+		found |= PLEX86_FOUND_SEGMENT;
+	if (p[0] == 0xcd && left > 1 && !(found & PLEX86_FOUND_INT80))
+		found |= PLEX86_FOUND_INTN;
+	if (p[0] == 0x9d || p[0] == 0xcf)
+		found |= PLEX86_FOUND_NT;
+	return found;
 }
 
 /* A few streams of instructions in the same code. */
@@ -359,7 +372,7 @@ uint32_t plex86_filter_decode(const uint8_t *code, uint32_t mask, uint32_t bytes
 	unsigned int k;
 
 	for (k = 0; k < NKINDS; k++)
-		if (!(kinds[k].bytes & (bytes | PLEX86_FOUND_SEGMENT)))
+		if (!(kinds[k].bytes & (bytes | PLEX86_FOUND_UNSCANNED)))
 			mask &= ~kinds[k].found;
 	return !mask ? 0 : find_both(mask, code, PLEX86_PAGE_SIZE, EARLY, PLEX86_PAGE_SIZE);
 }

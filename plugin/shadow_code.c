@@ -22,7 +22,7 @@ static bool may_copy(struct plex86_shadow *s, struct plex86_frame *f, uint64_t l
 {
 	const struct plex86_world *w = s->world;
 
-	return (w->caps->flags & PLEX86_CAP_EXEC_ONLY) && !(found & PLEX86_FOUND_SEGMENT) &&
+	return (w->caps->flags & PLEX86_CAP_EXEC_ONLY) && !(found & PLEX86_FOUND_UNSCANNED) &&
 	       !(f->flags & PLEX86_FRAME_NO_COPY) &&
 	       !(plex86_early_findings(s, f, la, plex86_code_bytes(w, gpa)) & PLEX86_FOUND_GUESSED);
 }

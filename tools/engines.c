@@ -16,7 +16,7 @@
 
 #include <plex86/engine.h>
 
-static const struct {
+static const struct ability {
 	uint32_t flag;
 	const char *text;
 } abilities[] = {
@@ -32,23 +32,38 @@ static const struct {
 	{ PLEX86_CAP_ERRORCODE, "error codes with traps" },
 	{ PLEX86_CAP_PREFIXES, "INT n traps with RIP on its prefixes" },
 	{ PLEX86_CAP_SYSCALL_EXACT, "64-bit SYSCALL traps with exact state" },
+}, hindrances[] = {
+	{ PLEX86_CAP_REX2, "the CPU decodes REX2" },
+	{ PLEX86_CAP_LA57, "addresses have 57 bits" },
+	{ PLEX86_CAP_INTN_TAKEN, "some INT n are a hypervisor's (PVM)" },
+	{ PLEX86_CAP_NT_LOST, "EFLAGS.NT is lost (PVM)" },
+	{ PLEX86_CAP_BASES_LOST, "WRFSBASE is forgotten (PVM)" },
 };
 
-static void print_caps(const struct plex86_caps *caps)
+static void print_flags(uint32_t flags, const struct ability *of, size_t n, const char *none)
 {
 	const char *separator = "";
 	size_t i;
 
+	for (i = 0; i < n; i++) {
+		if ((flags & of[i].flag) != of[i].flag)
+			continue;
+		printf("%s%s", separator, of[i].text);
+		separator = ", ";
+	}
+	printf("%s\n", *separator ? "" : none);
+}
+
+static void print_caps(const struct plex86_caps *caps)
+{
 	printf("  round trip %.1f us, mapping a page in a batch %.1f us\n",
 	       (double)caps->round_trip_ns / 1000, (double)caps->map_page_ns / 1000);
 	printf("  can do: ");
-	for (i = 0; i < sizeof(abilities) / sizeof(abilities[0]); i++) {
-		if ((caps->flags & abilities[i].flag) != abilities[i].flag)
-			continue;
-		printf("%s%s", separator, abilities[i].text);
-		separator = ", ";
-	}
-	printf("%s\n", *separator ? "" : "no more than 64-bit flat code");
+	print_flags(caps->flags, abilities, sizeof(abilities) / sizeof(abilities[0]),
+		    "no more than 64-bit flat code");
+	printf("  breakpoints: %u\n", caps->max_traps);
+	printf("  hindrances: ");
+	print_flags(caps->flags, hindrances, sizeof(hindrances) / sizeof(hindrances[0]), "none");
 	printf("  addresses: from %#" PRIx64 " to %#" PRIx64 "\n", caps->va_first, caps->va_limit - 1);
 	printf("  vector state: x87, SSE%s%s\n", caps->xcr0 & PLEX86_X_AVX ? ", AVX" : "",
 	       (caps->xcr0 & PLEX86_X_AVX512) == PLEX86_X_AVX512 ? ", AVX-512" : "");

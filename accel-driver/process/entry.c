@@ -10,6 +10,7 @@
 #define FLAGS_TF	(UINT64_C(1) << 8)
 #define FLAGS_IF	(UINT64_C(1) << 9)
 #define FLAGS_IOPL	(UINT64_C(3) << 12)
+#define FLAGS_NT	(UINT64_C(1) << 14)
 #define FLAGS_RF	(UINT64_C(1) << 16)
 #define FLAGS_VM	(UINT64_C(1) << 17)
 #define FLAGS_AC	(UINT64_C(1) << 18)
@@ -28,7 +29,7 @@
 #define EFER_LMA	(UINT64_C(1) << 10)
 #define DR7_ENABLED	UINT64_C(0xff)
 
-static const char *refuse_flags(const struct plex86_cpu *cpu)
+static const char *refuse_flags(const struct plex86_engine *e, const struct plex86_cpu *cpu)
 {
 	if (cpu->rflags & FLAGS_VM)
 		return "virtual-8086 mode";
@@ -44,6 +45,8 @@ static const char *refuse_flags(const struct plex86_cpu *cpu)
 		return "EFLAGS.VIF or VIP is set";
 	if (cpu->rflags & FLAGS_AC && !(cpu->cr0 & CR0_AM))
 		return "EFLAGS.AC is set and CR0.AM isn't, but the host's is";
+	if (cpu->rflags & FLAGS_NT && e->caps.flags & PLEX86_CAP_NT_LOST)
+		return "EFLAGS.NT is set, and this host loses it";
 	return NULL;
 }
 
@@ -101,7 +104,7 @@ const char *entry_refuse(const struct plex86_engine *e, const struct plex86_cpu 
 {
 	const char *why;
 
-	why = refuse_flags(cpu);
+	why = refuse_flags(e, cpu);
 	if (!why)
 		why = refuse_control(cpu);
 	if (why)

@@ -21,10 +21,6 @@
 
 #include "process.h"
 
-#ifndef PTRACE_SYSEMU
-#define PTRACE_SYSEMU 31
-#endif
-
 /* <asm/segment.h> has it for the kernel only. */
 #define GDT_ENTRY_TLS_MIN	12
 
@@ -60,18 +56,11 @@ static unsigned long sysctl_number(const char *path, unsigned long otherwise)
 static int try_at(struct plex86_space *s, uint64_t cs, uint64_t rip, struct user_regs_struct *r,
 		  int *status)
 {
-	int err;
+	struct user_regs_struct in = s->engine->clean;
 
-	*r = s->engine->clean;
-	r->cs = cs;
-	r->rip = rip;
-	r->orig_rax = ~0ull;
-	if (ptrace(PTRACE_SETREGS, s->pid, 0, r) || ptrace(PTRACE_SYSEMU, s->pid, 0, 0))
-		return -errno;
-	err = process_wait(s->pid, status);
-	if (err)
-		return err;
-	return ptrace(PTRACE_GETREGS, s->pid, 0, r) ? -errno : 0;
+	in.cs = cs;
+	in.rip = rip;
+	return process_try(s, &in, r, status);
 }
 
 /* decode.c looks at code; what it can't read it would take for something else. */
@@ -262,7 +251,7 @@ static int measure_runs(struct plex86_space *s)
 	int err;
 
 	err = measure_trips(s, &caps->round_trip_ns, &caps->trip_ran_ns);
-	caps->max_traps = traps_supported(s->pid);
+	caps->max_traps = traps_supported(s);
 	if (!err && caps->max_traps) {
 		err = space_set_traps(s, &elsewhere, 1);
 		if (!err)
@@ -355,6 +344,8 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 		goto destroy;
 	}
 	err = probe_icebp(s);
+	if (!err)
+		err = flaws_probe(s);
 	if (!err)
 		err = probe_compat(s);
 	if (!err)

@@ -230,8 +230,17 @@ int space_set_traps(struct plex86_space *s, const plex86_gva_t *addrs, unsigned 
 
 int space_trap_tsc(struct plex86_space *s, bool on);
 
-/* How many this host has, tried on a stopped child. */
-unsigned int traps_supported(pid_t pid);
+/* How many this host has and honours, tried on a space that nothing runs in yet. */
+unsigned int traps_supported(struct plex86_space *s);
+
+/* ---- flaws.c: what hosts say they do, and don't */
+
+/* Run @s from @in until it stops; @out: the registers then.  0 or -errno. */
+int process_try(struct plex86_space *s, const struct user_regs_struct *in,
+		struct user_regs_struct *out, int *status);
+
+/* Adds what it finds to the engine's capabilities, as hindrances. */
+int flaws_probe(struct plex86_space *s);
 
 /* ---- entry.c: guest registers -> child */
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The code page of a container; see stub.h.  Position independent, no stack, no
- * store.  The tracer enters at stub_batch, stub_call, stub_popf, stub_icebp or
- * stub_intn by setting all registers, and gets control back by the trap at the end.
+ * store.  The tracer enters at one of the labels by setting all registers, and gets
+ * control back by the trap at the end.
  *
  * stub_batch:	RBX  first command		R12  how many, at least 1
  *		R15  the secret that the filter wants, in bits 63:32
  * stub_call:	the registers of one system call, and R12 = 1
  * stub_popf:	RSP  address of the flags to load
+ * stub_wrfsbase:	RAX  the base to load
  *
  * Back by INT3 with R12 = 0 if all went well, by UD2 if a call failed: then RAX
  * is its -errno, and R12 counts the commands not done, it included.
@@ -17,9 +18,9 @@
 	.section .rodata.plex86_stub, "a", @progbits
 	.balign 64
 	.globl stub_start, stub_batch, stub_call, stub_called, stub_popf
-	.globl stub_icebp, stub_intn, stub_end
+	.globl stub_icebp, stub_intn, stub_wrfsbase, stub_end
 	.hidden stub_start, stub_batch, stub_call, stub_called, stub_popf
-	.hidden stub_icebp, stub_intn, stub_end
+	.hidden stub_icebp, stub_intn, stub_wrfsbase, stub_end
 
 stub_start:
 stub_batch:
@@ -60,6 +61,11 @@ stub_icebp:
 	/* And when INT n does?  A fault leaves it on the instruction. */
 stub_intn:
 	int	$0x21
+	int3
+
+	/* And does the kernel know of it?  See flaws.c. */
+stub_wrfsbase:
+	wrfsbase %rax
 	int3
 stub_end:
 

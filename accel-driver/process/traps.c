@@ -12,6 +12,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
+#include <sys/wait.h>
 
 #include "process.h"
 
@@ -64,16 +65,31 @@ int space_trap_tsc(struct plex86_space *s, bool on)
 	return err;
 }
 
-unsigned int traps_supported(pid_t pid)
+/* The kernel has a breakpoint at the stub's INT n; does the CPU? */
+static bool traps(struct plex86_space *s)
 {
+	struct user_regs_struct in = s->engine->clean, out;
+	int status;
+
+	in.rip = s->stub + STUB_OFFSET(stub_intn);
+	return !process_try(s, &in, &out, &status) && WIFSTOPPED(status) &&
+	       WSTOPSIG(status) == SIGTRAP && out.rip == in.rip;
+}
+
+unsigned int traps_supported(struct plex86_space *s)
+{
+	const uint64_t at = s->stub + STUB_OFFSET(stub_intn);
 	unsigned long dr7 = 0;
 	unsigned int n;
 
 	/* A container runtime or a host without debug registers may say no, or others have some. */
 	for (n = 0; n < PLEX86_MAX_TRAPS; n++) {
 		dr7 |= DR7_LOCAL(n);
-		if (poke(pid, n, PLEX86_PAGE_SIZE) || poke(pid, 7, dr7))
+		if (poke(s->pid, n, at) || poke(s->pid, 7, dr7))
+			break;
+		/* Or say nothing (PVM).  Each on its own: one is enough to stop. */
+		if (poke(s->pid, 7, DR7_LOCAL(n)) || !traps(s) || poke(s->pid, 7, dr7))
 			break;
 	}
-	return poke(pid, 7, 0) ? 0 : n;
+	return poke(s->pid, 7, 0) ? 0 : n;
 }

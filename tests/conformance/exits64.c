@@ -80,7 +80,7 @@ static void test_simple_traps(struct plex86_space *s)
 		init_trial(&t, rip);
 		if (traps[i].rax)
 			t.cpu.gpr[PLEX86_RAX] = traps[i].rax;
-		t.cpu.rflags |= traps[i].flags;
+		t.cpu.rflags |= traps[i].flags & ~flags_lost();
 		run_to_trap(s, &t);
 		report(is_trap(&t, traps[i].vector) & same_state(&t, rip, 0),
 		       "64-bit: %s: TRAP, state exact", traps[i].name);
@@ -129,6 +129,10 @@ static void test_int_n(struct plex86_space *s)
 	struct trial t;
 	unsigned int n;
 
+	if (caps->flags & PLEX86_CAP_INTN_TAKEN) {
+		skip("64-bit: INT n for all 256 n", "some are the hypervisor's here (INTN_TAKEN)");
+		return;
+	}
 	for (n = 0; n < 256; n++) {
 		ram[RAM_PATCH] = 0xcd;
 		ram[RAM_PATCH + 1] = (uint8_t)n;

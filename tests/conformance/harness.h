@@ -89,6 +89,12 @@ void init_cpu64(struct plex86_cpu *cpu, uint64_t rip);
 void init_cpu32(struct plex86_cpu *cpu, uint64_t rip);
 void init_vec(struct plex86_vec *vec, uint64_t seed, uint64_t components);
 
+/* Flags that can't be entered with, as this host loses them. */
+static inline uint64_t flags_lost(void)
+{
+	return caps->flags & PLEX86_CAP_NT_LOST ? FLAG_NT : 0;
+}
+
 /* One run and everything it touches. */
 struct trial {
 	struct plex86_cpu cpu, before;

@@ -309,6 +309,16 @@ static void masks(void)
 	   always | PLEX86_FOUND_REX2, "REX2 where the host has it");
 	is(plex86_filter_mask(all | PLEX86_CAP_LA57, PLEX86_MODE_64, true, false),
 	   always | PLEX86_FOUND_FSGSBASE, "WRFSBASE where it takes 57 bits");
+	is(plex86_filter_mask(all | PLEX86_CAP_BASES_LOST, PLEX86_MODE_64, true, false),
+	   always | PLEX86_FOUND_FSGSBASE, "or is forgotten");
+	is(plex86_filter_mask(all | PLEX86_CAP_INTN_TAKEN, PLEX86_MODE_64, true, false),
+	   always | PLEX86_FOUND_INTN_64, "INT n where some are a hypervisor's");
+	is(plex86_filter_mask(all | PLEX86_CAP_INTN_TAKEN, PLEX86_MODE_32, true, true),
+	   always | PLEX86_FOUND_INTN_32, "in 32-bit code, and with strict no more");
+	is(plex86_filter_mask(all | PLEX86_CAP_NT_LOST, PLEX86_MODE_64, true, false),
+	   always | PLEX86_FOUND_NT_64, "POPF where NT is lost");
+	is(plex86_filter_mask(all | PLEX86_CAP_NT_LOST, PLEX86_MODE_COMPAT, true, false),
+	   always | PLEX86_FOUND_NT_32, "in 32-bit code");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, false),
 	   always | PLEX86_FOUND_UMIP_64, "SGDT by TRAP_UMIP, as an instruction");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_COMPAT, true, false),
@@ -572,7 +582,7 @@ static void segments(void)
 	is(plex86_filter_decode_locate(page, PLEX86_FOUND_SEGMENT_64, at, 4), 2, "in 64-bit code there is no PUSH DS");
 }
 
-/* LAR and SGDT, each with its kind, and INT 0x80. */
+/* LAR and SGDT, each with its kind, INT 0x80, other INT n, and what loads EFLAGS.NT. */
 static void tables(void)
 {
 	static const struct decoded lar[] = {
@@ -601,8 +611,27 @@ static void tables(void)
 		{ "\x00\xcd\x80\xc1\x00", 5, false, "add; add" },
 		{ "\xb8\xcd\x80\x00\x00", 5, false, "mov $0x80cd,%eax" },
 	};
+	static const struct decoded intn[] = {
+		{ "\xcd\x1a", 2, true, "int $0x1a" },
+		{ "\xcd\x03", 2, true, "int $3, the long one" },
+		{ "\xcd\x80", 2, false, "int $0x80, which has its own" },
+		{ "\xb8\xcd\x1a\x00\x00", 5, false, "mov $0x1acd,%eax" },
+		{ "\x83\xc0\xcd\x83\xc2\xcd", 6, false, "add $-51" },
+	};
+	static const struct decoded nt[] = {
+		{ "\x9d", 1, true, "popf" },
+		{ "\x66\x9d", 2, true, "popfw" },
+		{ "\xcf", 1, true, "iret" },
+		{ "\x9c", 1, false, "pushf" },
+		{ "\x0f\x9d\xc0", 3, false, "setge %al" },
+		{ "\x83\xc0\x9d\x01\xcf", 5, false, "add $-99; add %ecx,%edi" },
+	};
 	static const char *const run_up = "\x48\x81\xc4\x00\x01\x00\x00\xb9\x01\x02\x03\x04";
 
+	decode(PLEX86_FOUND_INTN_64, intn, sizeof(intn) / sizeof(intn[0]), run_up, 12);
+	decode(PLEX86_FOUND_INTN_32, intn, sizeof(intn) / sizeof(intn[0]), run_up, 12);
+	decode(PLEX86_FOUND_NT_64, nt, sizeof(nt) / sizeof(nt[0]), run_up, 12);
+	decode(PLEX86_FOUND_NT_32, nt, sizeof(nt) / sizeof(nt[0]), run_up, 12);
 	decode(PLEX86_FOUND_SELECTOR_64, lar, sizeof(lar) / sizeof(lar[0]), run_up, 12);
 	decode(PLEX86_FOUND_SELECTOR_32, lar, sizeof(lar) / sizeof(lar[0]), run_up, 12);
 	decode(PLEX86_FOUND_UMIP_64, sgdt, sizeof(sgdt) / sizeof(sgdt[0]), run_up, 12);
