@@ -34,11 +34,13 @@ static int __init refused(const char *why)
 
 static int __init refuse_host(void)
 {
-	u16 tr;
+	unsigned long cs, tr;
 
+	/* Xen PV, PVM.  There STR may be a fault. */
+	savesegment(cs, cs);
+	if (cs & SEGMENT_RPL_MASK)
+		return refused("this kernel runs in ring 3 itself, under Xen PV or PVM; use the process engine");
 	store_tr(tr);
-	if (cpu_feature_enabled(X86_FEATURE_XENPV))
-		return refused("a Xen PV kernel runs in ring 3 itself; use the process engine");
 	if (plex86_cr4() & PLEX86_CR4_FRED)
 		return refused("this kernel uses FRED, which ignores the IDT; boot with fred=off");
 	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))

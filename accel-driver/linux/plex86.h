@@ -105,7 +105,7 @@ struct plex86_loop {
 	struct plex86_space *s;
 	struct plex86_entry entry;
 	struct nexus_frame saved;	/* what is entered again after a host event */
-	u64 start, deadline;		/* sched_clock() */
+	u64 start, now, deadline;	/* sched_clock(); now: when this stay began */
 	u32 left;			/* repeats to go */
 	bool ran;			/* something did, and .saved is valid */
 	struct plex86_run run;		/* copy of the caller's */

@@ -120,7 +120,7 @@ static noinline bool stay(struct plex86_vcpu *v)
 {
 	struct plex86_loop *l = &v->loop;
 	struct nexus *nx = v->nx;
-	u64 now = l->start;
+	u64 now = l->now;
 	bool done = true;
 	bool wait = false;
 	u32 token;
@@ -185,14 +185,16 @@ static void loop(struct plex86_vcpu *v)
 	u64 tsc = run->repeat ? rdtsc_ordered() : 0;
 	u64 now;
 
-	l->start = sched_clock();
+	l->start = l->now = sched_clock();
 	l->deadline = l->start + min_t(u64, run->budget_ns, BUDGET_MAX);
 	l->left = max(run->repeat, 1u);
 	l->ran = false;
 	v->nx->abort = 0;
 	plex86_state_import(v);
-	while (!stay(v))
+	while (!stay(v)) {
 		cond_resched();
+		l->now = sched_clock();
+	}
 	if (run->reason != PLEX86_RUN_REFUSED)
 		plex86_state_export(v, v->nx->abort == NX_ABORT_FAULT ? &l->saved : &v->nx->frame);
 	now = sched_clock();
