@@ -108,6 +108,7 @@ static void set_filter(struct plex86_run *run, bool long_mode)
 	/* Those of 64-bit Linux do the same under a Linux host, if they are what they say. */
 	if (!(caps & PLEX86_CAP_SELECTORS) &&
 	    !(plex86_linux_selectors(run->cpu) && plex86_flat_stack(run->cpu) &&
+	      !(run->cpu->mode == PLEX86_MODE_64 && (caps & PLEX86_CAP_BASES_LOST)) &&
 	      plex86_descriptors_linux(w, &run->slice->tables)))
 		filter |= run->cpu->mode == PLEX86_MODE_64 ? PLEX86_FOUND_SEGMENT_64 :
 							     PLEX86_FOUND_SEGMENT_32;

@@ -37,7 +37,7 @@ static const struct ability {
 	{ PLEX86_CAP_LA57, "addresses have 57 bits" },
 	{ PLEX86_CAP_INTN_TAKEN, "some INT n are a hypervisor's (PVM)" },
 	{ PLEX86_CAP_NT_LOST, "EFLAGS.NT is lost (PVM)" },
-	{ PLEX86_CAP_BASES_LOST, "WRFSBASE is forgotten (PVM)" },
+	{ PLEX86_CAP_BASES_LOST, "FS and GS base go with selectors (old kernel, PVM)" },
 };
 
 static void print_flags(uint32_t flags, const struct ability *of, size_t n, const char *none)

@@ -9,8 +9,6 @@
 #include "host.h"
 
 #define CPUID1_ECX_OSXSAVE	(1u << 27)
-#define CPUID7_EBX_BMI1		(1u << 3)
-#define CPUID80000001_ECX_LZCNT	(1u << 5)
 #define FXSAVE_MXCSR_MASK	28
 #define MXCSR_MASK_OLD		0xffbfu
 #define XCR0_APX	(UINT64_C(1) << 19)
@@ -43,15 +41,33 @@ static bool has_five_levels(void)
 	return (uint64_t)(uintptr_t)p >> 47;
 }
 
+/* Executed, as the CPUID of a virtual machine may hide them.  BSF leaves its result for 0. */
+static bool has_tzcnt(void)
+{
+	uint64_t n = 7;
+
+	__asm__("rep bsfq %1, %0" : "+r"(n) : "r"(UINT64_C(0)) : "cc");
+	return n == 64;
+}
+
+/* BSR says 0 for 1. */
+static bool has_lzcnt(void)
+{
+	uint64_t n;
+
+	__asm__("rep bsrq %1, %0" : "=r"(n) : "r"(UINT64_C(1)) : "cc");
+	return n == 63;
+}
+
 uint32_t plex86_host_caps(void)
 {
-	uint32_t a, b, c, d, caps = 0;
+	uint32_t caps = 0;
 
 	if (has_apx())
 		caps |= PLEX86_CAP_REX2;
-	if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & CPUID7_EBX_BMI1))
+	if (has_tzcnt())
 		caps |= PLEX86_CAP_TZCNT;
-	if (__get_cpuid(0x80000001, &a, &b, &c, &d) && (c & CPUID80000001_ECX_LZCNT))
+	if (has_lzcnt())
 		caps |= PLEX86_CAP_LZCNT;
 	if (has_five_levels())
 		caps |= PLEX86_CAP_LA57;

@@ -15,7 +15,8 @@
 
 #include "process.h"
 
-/* asm/prctl.h, from Linux 6.6 on. */
+/* asm/prctl.h, from Linux 6.4 and 6.6 on. */
+#define ARCH_GET_UNTAG_MASK	0x4001
 #define ARCH_SHSTK_STATUS	0x5005
 #define ARCH_SHSTK_SHSTK	1ul
 
@@ -59,6 +60,14 @@ static bool has_shadow_stack(void)
 
 	return !syscall(SYS_arch_prctl, ARCH_SHSTK_STATUS, &features) &&
 	       (features & ARCH_SHSTK_SHSTK);
+}
+
+/* Containers would inherit it: addresses that are not canonical would be as good as others (LAM). */
+static bool has_tagged_addresses(void)
+{
+	unsigned long mask = ~0ul;
+
+	return !syscall(SYS_arch_prctl, ARCH_GET_UNTAG_MASK, &mask) && mask != ~0ul;
 }
 
 #ifndef MFD_NOEXEC_SEAL
@@ -126,6 +135,10 @@ static int process_open(const struct plex86_engine_config *config,
 	if (has_shadow_stack()) {
 		process_why(why, "this Bochs has a user shadow stack: run it without one "
 			    "(GLIBC_TUNABLES)");
+		return -ENOTSUP;
+	}
+	if (has_tagged_addresses()) {
+		process_why(why, "this Bochs has linear address masking: run it without (GLIBC_TUNABLES)");
 		return -ENOTSUP;
 	}
 	e = calloc(1, sizeof(*e));

@@ -7,7 +7,6 @@
  */
 #define _GNU_SOURCE
 #include <asm/ldt.h>
-#include <cpuid.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include <accel-driver/common/host.h>
 
@@ -23,12 +21,6 @@
 
 /* <asm/segment.h> has it for the kernel only. */
 #define GDT_ENTRY_TLS_MIN	12
-
-#define HWCAP2_FSGSBASE_BIT	(1u << 1)
-
-/* <cpuid.h> has those of others. */
-#define SIGNATURE_HYGON_EBX	0x6f677948u	/* "HygonGenuine": EBX, EDX, ECX */
-#define SIGNATURE_HYGON_EDX	0x6e65476eu
 
 #define TRIPS	64
 #define PAGES	64
@@ -52,17 +44,6 @@ static unsigned long sysctl_number(const char *path, unsigned long otherwise)
 	return n;
 }
 
-/* Run @s from @rip until it stops; the registers then, or -errno. */
-static int try_at(struct plex86_space *s, uint64_t cs, uint64_t rip, struct user_regs_struct *r,
-		  int *status)
-{
-	struct user_regs_struct in = s->engine->clean;
-
-	in.cs = cs;
-	in.rip = rip;
-	return process_try(s, &in, r, status);
-}
-
 /* decode.c looks at code; what it can't read it would take for something else. */
 static int probe_read(struct plex86_space *s, char why[PLEX86_WHY_LEN])
 {
@@ -79,30 +60,32 @@ static int probe_read(struct plex86_space *s, char why[PLEX86_WHY_LEN])
 
 static int probe_icebp(struct plex86_space *s)
 {
-	struct user_regs_struct r;
-	uint64_t at = s->stub + STUB_OFFSET(stub_icebp);
-	int status, err;
+	struct user_regs_struct in;
+	struct stop out;
+	int err;
 
-	err = try_at(s, s->engine->clean.cs, at, &r, &status);
+	process_try_regs(s->engine, s->stub + STUB_OFFSET(stub_icebp), &in);
+	err = process_try(s, &in, &out);
 	if (err)
 		return err;
-	s->engine->icebp_len = r.rip == at + 1;
+	s->engine->icebp_len = out.regs.rip == in.rip + 1;
 	return 0;
 }
 
 /* decode.c counts on #GP by the IDT; with FRED, INT n may be an event behind itself. */
 static int probe_intn(struct plex86_space *s, char why[PLEX86_WHY_LEN])
 {
-	struct user_regs_struct r;
-	uint64_t at = s->stub + STUB_OFFSET(stub_intn);
-	int status, err;
+	struct user_regs_struct in;
+	struct stop out;
+	int err;
 
-	err = try_at(s, s->engine->clean.cs, at, &r, &status);
+	process_try_regs(s->engine, s->stub + STUB_OFFSET(stub_intn), &in);
+	err = process_try(s, &in, &out);
 	if (err) {
 		process_why(why, "a container process can't be run: %s", strerror(-err));
 		return err;
 	}
-	if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGSEGV && r.rip == at)
+	if (process_stopped_at(&out, SIGSEGV, in.rip))
 		return 0;
 	process_why(why, "this host doesn't report INT n as a fault at the instruction (FRED?)");
 	return -ENODEV;
@@ -110,17 +93,20 @@ static int probe_intn(struct plex86_space *s, char why[PLEX86_WHY_LEN])
 
 static int probe_compat(struct plex86_space *s)
 {
-	struct user_regs_struct r;
+	struct user_regs_struct in;
 	struct user_desc d;
-	int status, err;
+	struct stop out;
+	int err;
 
 	/* All 64-bit kernels have the code segment, but not all let us set 32-bit TLS. */
 	if (ptrace(PTRACE_GET_THREAD_AREA, s->pid, GDT_ENTRY_TLS_MIN, &d))
 		return errno == ESRCH ? -ESRCH : 0;
-	err = try_at(s, 0x23, NOWHERE, &r, &status);
+	process_try_regs(s->engine, NOWHERE, &in);
+	in.cs = 0x23;
+	err = process_try(s, &in, &out);
 	if (err)
 		return err;
-	if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGSEGV && r.rip == NOWHERE && r.cs == 0x23)
+	if (process_stopped_at(&out, SIGSEGV, NOWHERE) && out.regs.cs == 0x23)
 		s->engine->caps.flags |= PLEX86_CAP_COMPAT;
 	return 0;
 }
@@ -299,34 +285,19 @@ static int measure_maps(struct plex86_space *s)
 	return 0;
 }
 
-/* AMD's CPUs, and Hygon's, which are made like them (APM vol. 3, SYSENTER and SYSCALL). */
-static bool sysenter_is_undefined(void)
-{
-	uint32_t a, b, c, d;
-
-	return __get_cpuid(0, &a, &b, &c, &d) &&
-	       ((b == signature_AMD_ebx && d == signature_AMD_edx) ||
-		(b == SIGNATURE_HYGON_EBX && d == SIGNATURE_HYGON_EDX));
-}
-
 int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 {
 	struct plex86_space *s;
 	int err;
 
 	e->vdso = (uint32_t)getauxval(AT_SYSINFO_EHDR);	/* they are forks of this process */
-	e->fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
 	e->caps.max_batch = STUB_COMMANDS / 2;
 	e->caps.va_limit = PROCESS_VA_LIMIT;
 	/* Leave some for the stub, and for a mapping that splits another. */
 	e->caps.max_maps = sysctl_number("/proc/sys/vm/max_map_count", 65530) - 16;
 	e->caps.xcr0 = e->xlayout.xcr0 & ~(uint64_t)PLEX86_X_PKRU;
-	e->caps.flags |= plex86_host_caps();
+	e->caps.flags = plex86_host_caps();	/* not what an earlier try has found out */
 	e->caps.mxcsr_mask = plex86_host_mxcsr_mask();
-	if (e->features & PROCESS_HAS_CPUID_FAULT)
-		e->caps.flags |= PLEX86_CAP_TRAP_CPUID;
-	if (sysenter_is_undefined())
-		e->caps.flags |= PLEX86_CAP_SYSENTER_UD;
 
 	err = space_create(e, &s);
 	if (err) {
@@ -338,7 +309,7 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 		err = probe_intn(s, why);
 	if (err)
 		goto destroy;
-	err = vec_probe(e, s->pid);
+	err = vec_probe(s);
 	if (err) {
 		process_why(why, "the kernel's XSAVE image of a traced process isn't the CPU's");
 		goto destroy;
@@ -358,6 +329,8 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 		err = measure_runs(s);
 	if (!err)
 		err = measure_maps(s);
+	if (!err)
+		err = flaws_probe_sysenter(s);
 	if (err)
 		process_why(why, "a container process doesn't work as expected: %s",
 			    strerror(-err));

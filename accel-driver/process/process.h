@@ -8,7 +8,7 @@
  * (where children come from), stub.S and inject.c (how a child is made to map),
  * space.c (the address space), entry.c, vec.c and segs.c (registers), run.c and
  * decode.c (what happens and what it means), together.c (on which core), deadline.c
- * (how it ends).
+ * (how it ends); measure.c and flaws.c (what this host is).
  *
  * Limits, which the core must know because no engine of this kind can lift them:
  *
@@ -100,6 +100,7 @@ struct plex86_engine {
 	unsigned int icebp_len;		/* bytes that RIP moves on over F1 */
 	uint32_t vdso;			/* of the containers, bits 31:0 */
 	bool fsgsbase;			/* FS and GS base are independent of selectors */
+	bool tsc_traps;			/* space_trap_tsc() works */
 
 	/* The stub, as the tracer sees it. */
 	int stub_fd;
@@ -233,15 +234,6 @@ int space_trap_tsc(struct plex86_space *s, bool on);
 /* How many this host has and honours, tried on a space that nothing runs in yet. */
 unsigned int traps_supported(struct plex86_space *s);
 
-/* ---- flaws.c: what hosts say they do, and don't */
-
-/* Run @s from @in until it stops; @out: the registers then.  0 or -errno. */
-int process_try(struct plex86_space *s, const struct user_regs_struct *in,
-		struct user_regs_struct *out, int *status);
-
-/* Adds what it finds to the engine's capabilities, as hindrances. */
-int flaws_probe(struct plex86_space *s);
-
 /* ---- entry.c: guest registers -> child */
 
 /* NULL, or why the state can't be entered. */
@@ -250,7 +242,7 @@ const char *entry_refuse(const struct plex86_engine *e, const struct plex86_cpu 
 /* ---- vec.c */
 
 int vec_init(struct plex86_engine *e, char why[PLEX86_WHY_LEN]);
-int vec_probe(struct plex86_engine *e, pid_t pid);
+int vec_probe(struct plex86_space *s);
 int vec_load(struct plex86_space *s, const struct plex86_vec *vec, uint64_t xcr0, bool same);
 int vec_store(struct plex86_space *s, struct plex86_vec *vec, uint64_t xcr0);
 
@@ -287,6 +279,26 @@ bool decode_broken(const struct plex86_engine *e, struct user_regs_struct *r, bo
 /* What the stop means; moves *regs back to the instruction that trapped. */
 enum stop_kind decode_stop(struct plex86_space *s, struct stop *stop, bool code64,
 			   struct plex86_exit *exit);
+
+/* ---- flaws.c: what hosts say they do, and don't */
+
+/* Something to be tried at @rip, with another value in each register. */
+void process_try_regs(const struct plex86_engine *e, uint64_t rip, struct user_regs_struct *r);
+
+/* Run @s from @in until something of its own stops it.  0 or -errno. */
+int process_try(struct plex86_space *s, const struct user_regs_struct *in, struct stop *out);
+
+/* Did an instruction at @rip raise @signo? */
+bool process_stopped_at(const struct stop *stop, int signo, uint64_t rip);
+
+/*
+ * Adds what it finds to the engine's capabilities and hindrances, sets .fsgsbase and
+ * .tsc_traps.
+ */
+int flaws_probe(struct plex86_space *s);
+
+/* The same for SYSENTER, which on Intel's CPUs leaves a space that is not to be trusted. */
+int flaws_probe_sysenter(struct plex86_space *s);
 
 /* ---- together.c: tracer and child on one core */
 

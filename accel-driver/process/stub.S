@@ -8,7 +8,6 @@
  *		R15  the secret that the filter wants, in bits 63:32
  * stub_call:	the registers of one system call, and R12 = 1
  * stub_popf:	RSP  address of the flags to load
- * stub_wrfsbase:	RAX  the base to load
  *
  * Back by INT3 with R12 = 0 if all went well, by UD2 if a call failed: then RAX
  * is its -errno, and R12 counts the commands not done, it included.
@@ -18,9 +17,11 @@
 	.section .rodata.plex86_stub, "a", @progbits
 	.balign 64
 	.globl stub_start, stub_batch, stub_call, stub_called, stub_popf
-	.globl stub_icebp, stub_intn, stub_wrfsbase, stub_end
+	.globl stub_icebp, stub_intn, stub_wrfsbase, stub_rdtsc, stub_cpuid
+	.globl stub_sysenter, stub_avx512, stub_avx, stub_end
 	.hidden stub_start, stub_batch, stub_call, stub_called, stub_popf
-	.hidden stub_icebp, stub_intn, stub_wrfsbase, stub_end
+	.hidden stub_icebp, stub_intn, stub_wrfsbase, stub_rdtsc, stub_cpuid
+	.hidden stub_sysenter, stub_avx512, stub_avx, stub_end
 
 stub_start:
 stub_batch:
@@ -63,9 +64,29 @@ stub_intn:
 	int	$0x21
 	int3
 
-	/* And does the kernel know of it?  See flaws.c. */
+	/* What flaws.c tries. */
 stub_wrfsbase:
 	wrfsbase %rax
+	int3
+stub_rdtsc:
+	rdtsc
+	int3
+stub_cpuid:
+	cpuid
+	int3
+stub_sysenter:
+	sysenter
+	int3
+
+	/* Where are the components that the kernel was given?  See vec.c. */
+stub_avx512:
+	kmovw	%k3, %esi
+	vmovq	%xmm17, %rbx
+	vextracti64x4 $1, %zmm2, %ymm2
+	vmovq	%xmm2, %rdx
+stub_avx:
+	vextractf128 $1, %ymm1, %xmm1
+	vmovq	%xmm1, %rcx
 	int3
 stub_end:
 

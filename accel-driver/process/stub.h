@@ -44,7 +44,8 @@ struct stub_cmd {
 
 /* Places in stub.S; only their distance from stub_start means anything. */
 extern const char stub_start[], stub_batch[], stub_call[], stub_called[];
-extern const char stub_popf[], stub_icebp[], stub_intn[], stub_wrfsbase[], stub_end[];
+extern const char stub_popf[], stub_icebp[], stub_intn[], stub_wrfsbase[], stub_rdtsc[];
+extern const char stub_cpuid[], stub_sysenter[], stub_avx512[], stub_avx[], stub_end[];
 
 #define STUB_OFFSET(label) ((uint64_t)((label) - stub_start))
 #endif

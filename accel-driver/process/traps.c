@@ -12,7 +12,6 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
-#include <sys/wait.h>
 
 #include "process.h"
 
@@ -58,6 +57,8 @@ int space_trap_tsc(struct plex86_space *s, bool on)
 		return -EINVAL;
 	if (s->dead)
 		return -ESRCH;
+	if (on && !s->engine->tsc_traps)
+		return -ENODEV;	/* refused, or accepted without effect */
 	err = space_flush(s);
 	if (!err)
 		err = (int)inject_call(s->engine, s->pid, s->stub, SYS_prctl, arg);
@@ -68,12 +69,12 @@ int space_trap_tsc(struct plex86_space *s, bool on)
 /* The kernel has a breakpoint at the stub's INT n; does the CPU? */
 static bool traps(struct plex86_space *s)
 {
-	struct user_regs_struct in = s->engine->clean, out;
-	int status;
+	struct user_regs_struct in;
+	struct stop out;
 
-	in.rip = s->stub + STUB_OFFSET(stub_intn);
-	return !process_try(s, &in, &out, &status) && WIFSTOPPED(status) &&
-	       WSTOPSIG(status) == SIGTRAP && out.rip == in.rip;
+	process_try_regs(s->engine, s->stub + STUB_OFFSET(stub_intn), &in);
+	return !process_try(s, &in, &out) && process_stopped_at(&out, SIGTRAP, in.rip) &&
+	       out.info.si_code == TRAP_HWBKPT;
 }
 
 unsigned int traps_supported(struct plex86_space *s)

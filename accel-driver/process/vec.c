@@ -60,19 +60,56 @@ int vec_init(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	return 0;
 }
 
-/* The image has the size that the kernel says, and AVX's part is where the CPU says. */
-int vec_probe(struct plex86_engine *e, pid_t pid)
+/*
+ * Are the components where the kernel has them?  Our CPUID is the CPU's where a hypervisor does
+ * not virtualize it for user code, and the kernel's may be another's.
+ */
+static int probe_places(struct plex86_space *s)
 {
+	const uint64_t xcr0 = s->engine->xlayout.xcr0;
+	const bool avx512 = (xcr0 & PLEX86_X_AVX512) == PLEX86_X_AVX512;
+	struct user_regs_struct in;
+	struct plex86_vec vec;
+	struct stop out;
+	int err;
+
+	if (!(xcr0 & PLEX86_X_AVX))
+		return 0;
+	process_try_regs(s->engine, s->stub + (avx512 ? STUB_OFFSET(stub_avx512) :
+						       STUB_OFFSET(stub_avx)), &in);
+	plex86_vec_init(&vec);
+	vec.valid = xcr0 & (PLEX86_X_SSE | PLEX86_X_AVX | PLEX86_X_AVX512);
+	memcpy(vec.ymm_hi[1], &in.r8, 8);
+	memcpy(vec.zmm_hi256[2], &in.r9, 8);
+	memcpy(vec.hi16_zmm[1], &in.r10, 8);
+	vec.opmask[3] = (uint16_t)(in.r11 >> 16);
+	err = vec_load(s, &vec, xcr0, false);
+	if (!err)
+		err = process_try(s, &in, &out);
+	s->vec_known = false;
+	if (err)
+		return err;
+	if (out.regs.rcx != in.r8 ||
+	    (avx512 && (out.regs.rdx != in.r9 || out.regs.rbx != in.r10 ||
+			out.regs.rsi != vec.opmask[3])))
+		return -EINVAL;
+	return 0;
+}
+
+/* The image has the size that the kernel says, and its parts are where the CPU says. */
+int vec_probe(struct plex86_space *s)
+{
+	struct plex86_engine *e = s->engine;
 	struct iovec iov = { .iov_base = e->ximage, .iov_len = IMAGE_ROOM };
 
-	if (ptrace(PTRACE_GETREGSET, pid, NT_X86_XSTATE, &iov))
+	if (ptrace(PTRACE_GETREGSET, s->pid, NT_X86_XSTATE, &iov))
 		return -errno;
 	if (iov.iov_len < e->xlayout.size)
 		return -EINVAL;
 	e->xsize = (uint32_t)iov.iov_len;
 	if (e->xlayout.xcr0 & PLEX86_X_PKRU)
 		e->pkru = plex86_xstate_pkru(&e->xlayout, e->ximage);
-	return 0;
+	return probe_places(s);
 }
 
 /* The components that the guest can see. */

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* set_traps(): single instructions that must trap in pages that otherwise run. */
+/* set_traps(), trap_tsc(): single instructions that must trap in pages that otherwise run. */
 #include <errno.h>
 
 #include "harness.h"
 
 #define PROG(sym) extern const uint8_t sym[]
 PROG(g64_marks); PROG(g64_marks_1); PROG(g64_marks_2); PROG(g64_marks_end); PROG(g64_syscall);
+PROG(g64_rdtsc); PROG(g64_rdtsc_next); PROG(g64_rdtscp);
 
 static void start(struct trial *t, uint64_t rip)
 {
@@ -88,10 +89,38 @@ static void test_bad(struct plex86_space *s)
 	ops->set_traps(s, NULL, 0);
 }
 
+/* What is accepted must have an effect: a host may say yes and do nothing. */
+static void test_tsc(void)
+{
+	struct plex86_space *s = fresh_space();
+	const uint64_t at[] = { AT64(g64_rdtsc), AT64(g64_rdtscp) };
+	struct trial t;
+	bool good = true;
+	unsigned int i;
+
+	if (caps->flags & PLEX86_CAP_TRAP_TSC || !ops->trap_tsc || ops->trap_tsc(s, true)) {
+		skip("traps: RDTSC and RDTSCP", caps->flags & PLEX86_CAP_TRAP_TSC ?
+		     "they always trap" : "this host does not make them trap");
+	} else {
+		for (i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+			start(&t, at[i]);
+			run_to_trap(s, &t);
+			good &= is_trap(&t, ANY_VECTOR) & same_state(&t, at[i], 0);
+		}
+		report(good, "traps: RDTSC and RDTSCP, where trap_tsc() is accepted");
+		ops->trap_tsc(s, false);
+		start(&t, at[0]);
+		run_to_trap(s, &t);
+		report(t.cpu.rip == AT64(g64_rdtsc_next), "traps: and they run when it is over");
+	}
+	ops->space_destroy(s);
+}
+
 void test_traps(void)
 {
 	struct plex86_space *s;
 
+	test_tsc();
 	if (!caps->max_traps) {
 		skip("traps", "the engine has none here");
 		return;

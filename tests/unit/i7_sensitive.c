@@ -461,6 +461,19 @@ static void selectors(void)
 	ok(given_up());
 	end("a far jump of 64-bit code whose SS is not flat");
 
+	/* Where the host kernel keeps no bases of its own, FS is not as it says, to 64-bit code. */
+	for (i = 0; i < 2; i++) {
+		begin_linux();
+		engine.caps.max_traps = 0;
+		engine.caps.flags |= PLEX86_CAP_BASES_LOST;
+		vm.cpu.mode = i ? PLEX86_MODE_64 : PLEX86_MODE_COMPAT;
+		vm.cpu.seg[PLEX86_FS].sel = i ? 0 : 0x63;
+		put(frame[0] + 0x100, "\x8e\xe0", 2);
+		vm_core(2, false);
+		is(!(prot_after(CODE, 3) & PLEX86_PROT_EXEC), i, i ? "64-bit code" : "32-bit code");
+		end("a load of FS on a host without FSGSBASE");
+	}
+
 	/* Breakpoints, where they are enough. */
 	begin_other(PLEX86_MAX_TRAPS);
 	put(frame[0] + 0x100, "\x66\x8c\xe0", 3);
