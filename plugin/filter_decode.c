@@ -60,6 +60,7 @@ static const struct kind {
 	{ PLEX86_FOUND_UMIP_64,		PLEX86_FOUND_UMIP,	true,	false },
 	{ PLEX86_FOUND_UMIP_32,		PLEX86_FOUND_UMIP,	false,	true },
 	{ PLEX86_FOUND_INT80_64,	PLEX86_FOUND_INT80,	true,	false },
+	{ PLEX86_FOUND_FAR_64,		PLEX86_FOUND_FAR_64,	true,	false },
 	{ PLEX86_FOUND_INTN_64,		PLEX86_FOUND_INTN_64,	true,	false },
 	{ PLEX86_FOUND_INTN_32,		PLEX86_FOUND_INTN_32,	false,	true },
 	{ PLEX86_FOUND_NT_64,		PLEX86_FOUND_NT_64,	true,	false },
@@ -79,6 +80,16 @@ uint32_t plex86_filter_bytes(uint32_t found)
 	return (found & ~PLEX86_FOUND_DECODED) | bytes;
 }
 
+/* Is the opcode at @p, of which @left bytes count, a far CALL, JMP or RET of 64-bit code? */
+static bool far_transfer(const uint8_t *p, size_t left)
+{
+	unsigned int modrm = left > 1 ? p[1] : 0, reg = (modrm >> 3) & 7;
+
+	if (p[0] == 0xff)
+		return modrm < 0xc0 && (reg == 3 || reg == 5);
+	return p[0] == 0xca || p[0] == 0xcb;
+}
+
 /*
  * Has the opcode at @p, of which @left bytes count, to do with a segment register, if it is one?
  * MOV and POP of one, PUSH, LDS and its kind, far CALL, JMP and RET, IRET.
@@ -93,9 +104,9 @@ static bool segment(const uint8_t *p, size_t left, bool long64)
 				    modrm == 0xa9 || modrm == 0xb2 || modrm == 0xb4 || modrm == 0xb5);
 	case 0x8c: case 0x8e:
 		return reg <= 5;
-	case 0xff:
-		return modrm < 0xc0 && (reg == 3 || reg == 5);
-	case 0xca: case 0xcb: case 0xcf:
+	case 0xff: case 0xca: case 0xcb:
+		return far_transfer(p, left);
+	case 0xcf:
 		return true;
 	case 0xc4: case 0xc5:	/* or VEX */
 		return !long64 && left > 1 && modrm < 0xc0;
@@ -113,6 +124,8 @@ static uint32_t candidate(const uint8_t *p, size_t left, bool long64)
 
 	if (segment(p, left, long64))
 		found |= PLEX86_FOUND_SEGMENT;
+	if (far_transfer(p, left))
+		found |= PLEX86_FOUND_FAR_64;
 	if (p[0] == 0xcd && left > 1 && !(found & PLEX86_FOUND_INT80))
 		found |= PLEX86_FOUND_INTN;
 	if (p[0] == 0x9d || p[0] == 0xcf)

@@ -139,7 +139,7 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 /* What traps would have to be set on, if RDTSC is made to trap in another way. */
 static uint32_t but_tsc(const struct plex86_world *w, uint32_t found)
 {
-	return found & ~(w->ops->trap_tsc ? PLEX86_FOUND_TSC : 0);
+	return found & ~(w->caps->flags & PLEX86_CAP_TSC_SWITCH ? PLEX86_FOUND_TSC : 0);
 }
 
 unsigned int plex86_code_price(struct plex86_shadow *s, plex86_gva_t la)
@@ -167,7 +167,7 @@ static bool trap_tsc(struct plex86_shadow *s)
 {
 	const struct plex86_world *w = s->world;
 
-	if (s->tsc_traps || !w->ops->trap_tsc)
+	if (s->tsc_traps || !(w->caps->flags & PLEX86_CAP_TSC_SWITCH))
 		return false;
 	if (plex86_space_flush(s)) {
 		s->broken = true;	/* the next flush says so, and the space is given up */

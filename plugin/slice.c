@@ -105,13 +105,16 @@ static void set_filter(struct plex86_run *run, bool long_mode)
 		filter |= PLEX86_FOUND_XCR0;
 	if (run->cpu->mode == PLEX86_MODE_64)
 		low = plex86_filter_low(caps, w->strict);
-	/* Those of 64-bit Linux do the same under a Linux host, if they are what they say. */
+	/* Those of 64-bit Linux do the same under a Linux host. */
 	if (!(caps & PLEX86_CAP_SELECTORS) &&
-	    !(plex86_linux_selectors(run->cpu) && plex86_flat_stack(run->cpu) &&
+	    !(plex86_linux_selectors(run->cpu) &&
 	      !(run->cpu->mode == PLEX86_MODE_64 && (caps & PLEX86_CAP_BASES_LOST)) &&
 	      plex86_descriptors_linux(w, &run->slice->tables)))
 		filter |= run->cpu->mode == PLEX86_MODE_64 ? PLEX86_FOUND_SEGMENT_64 :
 							     PLEX86_FOUND_SEGMENT_32;
+	if (!(caps & PLEX86_CAP_SELECTORS) && run->cpu->mode == PLEX86_MODE_64 &&
+	    !plex86_flat_stack(run->cpu))
+		filter |= PLEX86_FOUND_FAR_64;
 	plex86_shadow_filter(run->space, filter, low);
 }
 

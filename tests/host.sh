@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # What this host can't, so that a test that needs it is skipped, with a reason.  Sourced by
-# bash scripts.  The engines' own tests say whether they find out what the host can.
+# bash scripts.  tests/conformance/process_host says whether the engine finds that out.
 
 # Does ENGINE run 32-bit code here?
 engine_runs32() {

@@ -26,6 +26,7 @@ static const struct ability {
 	{ PLEX86_CAP_TRAP_CPUID, "CPUID traps" },
 	{ PLEX86_CAP_EXEC_ONLY, "code can be hidden, so that all pages run" },
 	{ PLEX86_CAP_TRAP_TSC, "RDTSC traps" },
+	{ PLEX86_CAP_TSC_SWITCH, "RDTSC can be made to trap" },
 	{ PLEX86_CAP_TRAP_UMIP, "SGDT and its like trap" },
 	{ PLEX86_CAP_TRAP_SYSENTER, "SYSENTER traps with exact state" },
 	{ PLEX86_CAP_XCR0, "the guest's XCR0" },

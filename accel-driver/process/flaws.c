@@ -51,6 +51,9 @@ int process_try(struct plex86_space *s, const struct user_regs_struct *in, struc
 		out->syscall = WSTOPSIG(out->status) == (SIGTRAP | 0x80);
 		if (!out->syscall && ptrace(PTRACE_GETSIGINFO, s->pid, 0, &out->info))
 			return -errno;
+		/* Killed since, it is in its stop at exit: that is what we were told of. */
+		if (out->info.si_code == (SIGTRAP | PTRACE_EVENT_EXIT << 8))
+			return -ESRCH;
 		/* Somebody's kill(), stop or continuation. */
 	} while (out->status >> 16 || (!out->syscall && (out->info.si_code <= 0 ||
 							 out->info.si_signo == SIGXCPU)));
@@ -160,17 +163,20 @@ static int probe_fsbase(struct plex86_space *s)
 
 static int probe_tsc(struct plex86_space *s)
 {
+	struct plex86_caps *caps = &s->engine->caps;
 	struct user_regs_struct in;
 	struct stop out;
 	int err;
 
-	s->engine->tsc_traps = true;
-	if (space_trap_tsc(s, true)) {
-		s->engine->tsc_traps = false;
-		return 0;
+	caps->flags |= PLEX86_CAP_TSC_SWITCH;
+	err = space_trap_tsc(s, true);
+	if (err) {
+		caps->flags &= ~PLEX86_CAP_TSC_SWITCH;
+		return err == -ESRCH ? err : 0;
 	}
 	err = try_stub(s, STUB_OFFSET(stub_rdtsc), &in, &out);
-	s->engine->tsc_traps = !err && process_stopped_at(&out, SIGSEGV, in.rip);
+	if (err || !process_stopped_at(&out, SIGSEGV, in.rip))
+		caps->flags &= ~PLEX86_CAP_TSC_SWITCH;
 	return err ? err : space_trap_tsc(s, false);
 }
 

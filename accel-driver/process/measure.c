@@ -236,6 +236,7 @@ static int measure_runs(struct plex86_space *s)
 	uint64_t with = 0, ran;
 	int err;
 
+	caps->traps_extra_ns = caps->tsc_extra_ns = 0;
 	err = measure_trips(s, &caps->round_trip_ns, &caps->trip_ran_ns);
 	caps->max_traps = traps_supported(s);
 	if (!err && caps->max_traps) {

@@ -100,7 +100,6 @@ struct plex86_engine {
 	unsigned int icebp_len;		/* bytes that RIP moves on over F1 */
 	uint32_t vdso;			/* of the containers, bits 31:0 */
 	bool fsgsbase;			/* FS and GS base are independent of selectors */
-	bool tsc_traps;			/* space_trap_tsc() works */
 
 	/* The stub, as the tracer sees it. */
 	int stub_fd;
@@ -292,8 +291,7 @@ int process_try(struct plex86_space *s, const struct user_regs_struct *in, struc
 bool process_stopped_at(const struct stop *stop, int signo, uint64_t rip);
 
 /*
- * Adds what it finds to the engine's capabilities and hindrances, sets .fsgsbase and
- * .tsc_traps.
+ * Adds what it finds to the engine's capabilities and hindrances, and sets .fsgsbase.
  */
 int flaws_probe(struct plex86_space *s);
 

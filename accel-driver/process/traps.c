@@ -57,7 +57,7 @@ int space_trap_tsc(struct plex86_space *s, bool on)
 		return -EINVAL;
 	if (s->dead)
 		return -ESRCH;
-	if (on && !s->engine->tsc_traps)
+	if (on && !(s->engine->caps.flags & PLEX86_CAP_TSC_SWITCH))
 		return -ENODEV;	/* refused, or accepted without effect */
 	err = space_flush(s);
 	if (!err)

@@ -51,6 +51,7 @@ struct plex86_space;
 #define PLEX86_CAP_TZCNT	(1u << 15)	/* F3 BSF is TZCNT on this host ... */
 #define PLEX86_CAP_LZCNT	(1u << 16)	/* ... and F3 BSR is LZCNT */
 #define PLEX86_CAP_LA57		(1u << 17)	/* a hindrance: canonical means 57 bits to user code */
+#define PLEX86_CAP_TSC_SWITCH	(1u << 21)	/* trap_tsc() works */
 /* Hindrances of a host whose kernel runs under another (PVM), unlike a CPU; or is old: */
 #define PLEX86_CAP_INTN_TAKEN	(1u << 18)	/* some INT n do what that one wants */
 #define PLEX86_CAP_NT_LOST	(1u << 19)	/* EFLAGS.NT is cleared now and then */

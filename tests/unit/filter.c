@@ -618,6 +618,15 @@ static void tables(void)
 		{ "\xb8\xcd\x1a\x00\x00", 5, false, "mov $0x1acd,%eax" },
 		{ "\x83\xc0\xcd\x83\xc2\xcd", 6, false, "add $-51" },
 	};
+	static const struct decoded far[] = {
+		{ "\x48\xff\x28", 3, true, "rex.w ljmp *(%rax)" },
+		{ "\xff\x18", 2, true, "lcall *(%rax)" },
+		{ "\x48\xcb", 2, true, "lretq" },
+		{ "\xca\x08\x00", 3, true, "lret $8" },
+		{ "\x48\xcf", 2, false, "iretq, which loads SS" },
+		{ "\x8e\xe8", 2, false, "mov %eax,%gs" },
+		{ "\xff\xd0\xff\x10\xff\x20", 6, false, "near calls and jumps" },
+	};
 	static const struct decoded nt[] = {
 		{ "\x9d", 1, true, "popf" },
 		{ "\x66\x9d", 2, true, "popfw" },
@@ -630,6 +639,7 @@ static void tables(void)
 
 	decode(PLEX86_FOUND_INTN_64, intn, sizeof(intn) / sizeof(intn[0]), run_up, 12);
 	decode(PLEX86_FOUND_INTN_32, intn, sizeof(intn) / sizeof(intn[0]), run_up, 12);
+	decode(PLEX86_FOUND_FAR_64, far, sizeof(far) / sizeof(far[0]), run_up, 12);
 	decode(PLEX86_FOUND_NT_64, nt, sizeof(nt) / sizeof(nt[0]), run_up, 12);
 	decode(PLEX86_FOUND_NT_32, nt, sizeof(nt) / sizeof(nt[0]), run_up, 12);
 	decode(PLEX86_FOUND_SELECTOR_64, lar, sizeof(lar) / sizeof(lar[0]), run_up, 12);

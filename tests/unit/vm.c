@@ -36,6 +36,7 @@ void vm_init(uint64_t seed)
 	engine.known = true;
 	engine.caps = (struct plex86_caps){
 		.flags = PLEX86_CAP_COMPAT | PLEX86_CAP_SEGMENTS | PLEX86_CAP_SELECTORS |
+			 PLEX86_CAP_TSC_SWITCH |
 			 PLEX86_CAP_DESCRIPTORS | PLEX86_CAP_TRAP_TSC | PLEX86_CAP_TRAP_UMIP |
 			 PLEX86_CAP_TRAP_SYSENTER | PLEX86_CAP_ERRORCODE | PLEX86_CAP_SYSCALL_EXACT,
 		.max_batch = 64,

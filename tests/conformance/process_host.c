@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Does the process engine find out what this host can?  What it claims is compared with
+ * the same things done by ordinary processes: an engine that said no to everything would
+ * pass all other tests, as they skip what it hasn't got.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define HWCAP2_FSGSBASE_BIT	(1u << 1)
+#define GDT_ENTRY_TLS_MIN	12	/* as in the engine */
+#define CS32			0x23
+#define SOME_BASE		UINT64_C(0x123456789000)
+#define NOT_SO			0
+#define SO			1
+
+extern const uint8_t process_host_target[];
+__asm__(".text\nprocess_host_target:\n\tnop\n\tret\n");
+
+/* What @it returns, done in a process of its own; or -signal, if that ended it. */
+static int elsewhere(int (*it)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(it());
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -SIGKILL;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static int reads_tsc(void)
+{
+	uint32_t lo, hi;
+
+	if (prctl(PR_SET_TSC, PR_TSC_SIGSEGV))
+		return NOT_SO;
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return NOT_SO;
+}
+
+static void sleep_a_little(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
+
+/* GS is nobody's in 64-bit programs. */
+static int keeps_base(void)
+{
+	uint64_t base;
+	int i;
+
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT))
+		return NOT_SO;
+	__asm__ volatile("wrgsbase %0" : : "r"(SOME_BASE));
+	for (i = 0; i < 10; i++)
+		sleep_a_little();
+	__asm__ volatile("rdgsbase %0" : "=r"(base));
+	return base == SOME_BASE ? SO : NOT_SO;
+}
+
+/* Through a tenth of a second of timer interrupts. */
+static int keeps_nt(void)
+{
+	uint64_t now = 0;
+	clock_t end = clock() + CLOCKS_PER_SEC / 10;
+
+	while (clock() < end) {
+		__asm__ volatile("pushfq\n\torq $0x4000, (%%rsp)\n\tpopfq\n\t"
+				 "mov $200000, %%ecx\n1:\tdec %%ecx\n\tjnz 1b\n\t"
+				 "pushfq\n\tmov (%%rsp), %0\n\tandq $~0x4000, (%%rsp)\n\tpopfq"
+				 : "=r"(now) : : "rcx", "cc", "memory");
+		if (!(now & 0x4000))
+			return NOT_SO;
+	}
+	return SO;
+}
+
+static uint8_t *code;
+static volatile sig_atomic_t faulted;
+
+static void passes_it(int signo, siginfo_t *info, void *context)
+{
+	greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	(void)info;
+	faulted = signo == SIGSEGV && r[REG_RIP] == (greg_t)(uintptr_t)code;
+	if (!faulted)
+		_exit(NOT_SO);
+	r[REG_RIP] += 2;
+}
+
+static int intn_faults(void)
+{
+	const struct sigaction act = { .sa_sigaction = passes_it, .sa_flags = SA_SIGINFO };
+	unsigned int n;
+
+	code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
+	if (code == MAP_FAILED || sigaction(SIGSEGV, &act, NULL) || sigaction(SIGILL, &act, NULL))
+		return NOT_SO;
+	for (n = 0; n < 256; n++) {
+		if (n == 3 || n == 4 || n == 0x80)
+			continue;
+		code[0] = 0xcd;
+		code[1] = (uint8_t)n;
+		code[2] = 0xc3;
+		faulted = 0;
+		__asm__ volatile("call *%0" : : "r"(code)
+				 : "rax", "rbx", "rcx", "rdx", "memory", "cc");
+		if (!faulted)
+			return NOT_SO;
+	}
+	return SO;
+}
+
+static int executes_sysenter(void)
+{
+	__asm__ volatile("xor %%ebp, %%ebp\n\tsysenter" : : : "memory");
+	return NOT_SO;
+}
+
+/* A child that calls process_host_target all the time, stopped before that. */
+static pid_t traced(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		((void (*)(void))(uintptr_t)process_host_target)();
+		_exit(0);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) ? pid : -1;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static bool has_breakpoints(void)
+{
+	const size_t dr = offsetof(struct user, u_debugreg);
+	pid_t pid = traced();
+	int status = 0;
+	bool stops;
+
+	if (pid < 0)
+		return false;
+	stops = !ptrace(PTRACE_POKEUSER, pid, dr, process_host_target) &&
+		!ptrace(PTRACE_POKEUSER, pid, dr + 7 * 8, 1) && !ptrace(PTRACE_CONT, pid, 0, 0) &&
+		waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) &&
+		WSTOPSIG(status) == SIGTRAP;
+	end(pid);
+	return stops;
+}
+
+/* CS of Linux's 32-bit programs, and a kernel that is built for them. */
+static bool has_compat(void)
+{
+	uint64_t desc[2] = { 0 };
+	struct user_regs_struct r;
+	pid_t pid = traced();
+	int status = 0;
+	bool can;
+
+	if (pid < 0)
+		return false;
+	can = !ptrace(PTRACE_GET_THREAD_AREA, pid, GDT_ENTRY_TLS_MIN, desc) &&
+	      !ptrace(PTRACE_GETREGS, pid, 0, &r);
+	r.cs = CS32;
+	r.rip = 0x1000;		/* nothing is there */
+	can = can && !ptrace(PTRACE_SETREGS, pid, 0, &r) && !ptrace(PTRACE_CONT, pid, 0, 0) &&
+	      waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) &&
+	      WSTOPSIG(status) == SIGSEGV && !ptrace(PTRACE_GETREGS, pid, 0, &r) &&
+	      r.cs == CS32 && r.rip == 0x1000;
+	end(pid);
+	return can;
+}
+
+static void agrees(uint32_t cap, bool host, const char *what)
+{
+	report(!!(caps->flags & cap) == host, "%s: %s, as the engine says", what,
+	       host ? "yes" : "no");
+}
+
+int main(void)
+{
+	char why[PLEX86_WHY_LEN] = "";
+
+	alarm(300);	/* a hang is a failure */
+	if (plex86_engine_process.probe(why)) {
+		printf("1..0 # SKIP %s\n", why);
+		return 0;
+	}
+	if (!open_engine(&plex86_engine_process, 4))
+		return finish();
+	report((caps->max_traps > 0) == has_breakpoints(), "breakpoints: %u", caps->max_traps);
+	agrees(PLEX86_CAP_COMPAT, has_compat(), "32-bit code");
+	agrees(PLEX86_CAP_TSC_SWITCH, elsewhere(reads_tsc) == -SIGSEGV, "RDTSC can be made to trap");
+	agrees(PLEX86_CAP_BASES_LOST, elsewhere(keeps_base) != SO, "FS and GS base are lost");
+	agrees(PLEX86_CAP_NT_LOST, elsewhere(keeps_nt) != SO, "EFLAGS.NT is lost");
+	agrees(PLEX86_CAP_INTN_TAKEN, elsewhere(intn_faults) != SO, "some INT n are taken");
+	agrees(PLEX86_CAP_SYSENTER_UD, elsewhere(executes_sysenter) == -SIGILL, "SYSENTER is #UD");
+	close_engine();
+	return finish();
+}
