@@ -67,7 +67,10 @@ matched() {		# matched WHERE LEAST: flips
 
 engine_runs32 process && runs32=yes || runs32=
 while read -r where every least bits; do
-	[ "$bits" = 64 ] || [ "$runs32" ] || { bits=64; least=1; }
+	if [ "$bits" = 32 ] && [ -z "$runs32" ]; then
+		tap_skip "a bit flipped in a $where" "this host runs no 32-bit code, and long mode has too few slices for it"
+		continue
+	fi
 	tap "a run with a bit flipped in a $where now and then" broken "$where" "$every" "$bits"
 	tap "each is found" matched "$where" "$least"
 	tap_is "as many as verify mode counts" "$(grep -c '^found' "$work/$where.flips")" \
