@@ -44,8 +44,6 @@
 #define PLEX86_FOUND_SEGMENT_64	0x100000u
 #define PLEX86_FOUND_SEGMENT_32	0x200000u
 #define PLEX86_FOUND_SEGMENT	(PLEX86_FOUND_SEGMENT_64 | PLEX86_FOUND_SEGMENT_32)
-/* Far CALL, JMP and RET of 64-bit code: what can take a stack segment to 32-bit code. */
-#define PLEX86_FOUND_FAR_64	0x4000000u
 /* INT n, all but INT 80H. */
 #define PLEX86_FOUND_INTN_64	0x400000u
 #define PLEX86_FOUND_INTN_32	0x800000u
@@ -54,6 +52,8 @@
 #define PLEX86_FOUND_NT_64	0x1000000u
 #define PLEX86_FOUND_NT_32	0x2000000u
 #define PLEX86_FOUND_NT		(PLEX86_FOUND_NT_64 | PLEX86_FOUND_NT_32)
+/* Far CALL, JMP and RET of 64-bit code: what can take a stack segment to 32-bit code. */
+#define PLEX86_FOUND_FAR_64	0x4000000u
 
 /* Those that plex86_filter_scan() leaves out, as so many bytes would be meant. */
 #define PLEX86_FOUND_UNSCANNED	(PLEX86_FOUND_SEGMENT | PLEX86_FOUND_FAR_64 | \

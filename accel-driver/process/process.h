@@ -20,6 +20,8 @@
  *   its like would run), XCR0 other than the host's (XGETBV, XSAVE), CPUID
  *   (unless CAP_TRAP_CPUID), RDTSC, RDTSCP, RDPID, RDPKRU, UMIP=1 (SGDT, SIDT,
  *   SLDT, STR, SMSW are answered by the host kernel), VMMCALL in a virtual host.
+ * - A host that is not all that a CPU is (flaws.c) says so in its capabilities, as
+ *   hindrances.
  * - SYSCALL in 32-bit code, and SYSENTER in any mode on Intel, destroy the state that
  *   they trap from.  The core keeps them out of pages that it maps executable;
  *   in 64-bit spaces too, as a far jump to 0x23 leads to 32-bit code

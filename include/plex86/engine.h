@@ -205,9 +205,9 @@ struct plex86_engine_ops {
 	int (*set_traps)(struct plex86_space *space, const plex86_gva_t *addrs, unsigned int n);
 
 	/*
-	 * Optional (NULL with CAP_TRAP_TSC, or where it can't be had): have
-	 * RDTSC and RDTSCP trap in this space, where doing so for all spaces
-	 * would make every round trip dearer.  On failure nothing has changed.
+	 * Wants CAP_TSC_SWITCH (may be NULL without): have RDTSC and RDTSCP trap
+	 * in this space, where doing so for all spaces would make every round
+	 * trip dearer.  On failure nothing has changed.
 	 */
 	int (*trap_tsc)(struct plex86_space *space, bool on);
 

@@ -257,15 +257,7 @@ static void test_maker_killed(const char *name, pid_t victim)
 
 int main(void)
 {
-	char why[PLEX86_WHY_LEN] = "";
-
-	alarm(300);	/* a hang is a failure */
-	if (plex86_engine_process.probe(why)) {
-		printf("1..0 # SKIP %s\n", why);
-		return 0;
-	}
-	if (!open_engine(&plex86_engine_process, 16))
-		return finish();
+	open_process_engine(16);
 	test_killed("in a loop", loop_spin, 300);
 	test_killed("around system calls", loop_syscall, 300);
 	test_killed("around faults", loop_hlt, 300);

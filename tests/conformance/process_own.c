@@ -464,15 +464,7 @@ static void test_unprivileged(void)
 
 int main(void)
 {
-	char why[PLEX86_WHY_LEN] = "";
-
-	alarm(300);	/* a hang is a failure */
-	if (plex86_engine_process.probe(why)) {
-		printf("1..0 # SKIP %s\n", why);
-		return 0;
-	}
-	if (!open_engine(&plex86_engine_process, 16))
-		return finish();
+	open_process_engine(16);
 	test_sandbox();
 	test_stub_moves();
 	test_stub_called();

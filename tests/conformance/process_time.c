@@ -163,15 +163,7 @@ static void test_killed_early(void)
 
 int main(void)
 {
-	char why[PLEX86_WHY_LEN] = "";
-
-	alarm(300);	/* a hang is a failure */
-	if (plex86_engine_process.probe(why)) {
-		printf("1..0 # SKIP %s\n", why);
-		return 0;
-	}
-	if (!open_engine(&plex86_engine_process, 4))
-		return finish();
+	open_process_engine(4);
 	test_arming();
 	test_stopped();
 	test_long();
