@@ -76,16 +76,16 @@ bool open_engine(const struct plex86_engine_ops *candidate, uint32_t max_spaces)
 	return true;
 }
 
-void open_process_engine(uint32_t max_spaces)
+void open_or_skip(const struct plex86_engine_ops *candidate, uint32_t max_spaces)
 {
 	char why[PLEX86_WHY_LEN] = "";
 
 	alarm(300);	/* a hang is a failure */
-	if (plex86_engine_process.probe(why)) {
+	if (candidate->probe(why)) {
 		printf("1..0 # SKIP %s\n", why);
 		exit(0);
 	}
-	if (!open_engine(&plex86_engine_process, max_spaces))
+	if (!open_engine(candidate, max_spaces))
 		exit(finish());
 }
 

@@ -78,8 +78,8 @@ extern int ram_fd;
 bool open_engine(const struct plex86_engine_ops *candidate, uint32_t max_spaces);
 void close_engine(void);
 
-/* What the tests of the process engine begin with; does not return where it can't be had. */
-void open_process_engine(uint32_t max_spaces);
+/* The same for a program that tests one engine: does not return where it can't be had. */
+void open_or_skip(const struct plex86_engine_ops *candidate, uint32_t max_spaces);
 
 /* A space with code, patch area, data and stack mapped, all of it reset. */
 struct plex86_space *fresh_space(void);

@@ -203,7 +203,7 @@ static void agrees(uint32_t cap, bool host, const char *what)
 
 int main(void)
 {
-	open_process_engine(4);
+	open_or_skip(&plex86_engine_process, 4);
 	report((caps->max_traps > 0) == has_breakpoints(), "breakpoints: %u", caps->max_traps);
 	agrees(PLEX86_CAP_COMPAT, has_compat(), "32-bit code");
 	agrees(PLEX86_CAP_TSC_SWITCH, elsewhere(reads_tsc) == -SIGSEGV, "RDTSC can be made to trap");

@@ -257,7 +257,7 @@ static void test_maker_killed(const char *name, pid_t victim)
 
 int main(void)
 {
-	open_process_engine(16);
+	open_or_skip(&plex86_engine_process, 16);
 	test_killed("in a loop", loop_spin, 300);
 	test_killed("around system calls", loop_syscall, 300);
 	test_killed("around faults", loop_hlt, 300);

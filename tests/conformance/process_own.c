@@ -464,7 +464,7 @@ static void test_unprivileged(void)
 
 int main(void)
 {
-	open_process_engine(16);
+	open_or_skip(&plex86_engine_process, 16);
 	test_sandbox();
 	test_stub_moves();
 	test_stub_called();

@@ -163,7 +163,7 @@ static void test_killed_early(void)
 
 int main(void)
 {
-	open_process_engine(4);
+	open_or_skip(&plex86_engine_process, 4);
 	test_arming();
 	test_stopped();
 	test_long();
