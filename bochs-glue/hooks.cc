@@ -69,6 +69,8 @@ static void look_as(const struct plex86_wait *wait)
 {
   look_after(wait->ticks);
   bx_cpu_accel_page_change = wait->leave_page;
+  // nothing is fetched by traces that are linked across pages
+  if (wait->surely) BX_CPU(0)->iCache.breakLinks();
 }
 
 static void user_mode(bool user)
@@ -101,6 +103,14 @@ static bx_accel_verdict_t obey(enum plex86_verdict verdict, const struct plex86_
   }
 }
 
+// The linear address of the page that prefetch() was last called for. The trace at which it was
+// may have ended in another page by now.
+static Bit64u last_fetched(const BX_CPU_C *cpu)
+{
+  Bit64u eip = cpu->eipPageWindowSize ? (Bit64u) -cpu->eipPageBias : cpu->gen_reg[BX_64BIT_REG_RIP].rrx;
+  return cpu->long64_mode() ? eip : (Bit32u) (eip + cpu->get_segment_base(BX_SEG_REG_CS));
+}
+
 static bx_accel_verdict_t run(Bit32u *ticks)
 {
   static struct plex86_cpu was, now;
@@ -117,8 +127,13 @@ static bx_accel_verdict_t run(Bit32u *ticks)
   }
   look_no_more();
   slice.ticks_left = bx_pc_system.getNumCpuTicksLeftNextWork();
-  if (! plex86_core_plan(core, cpu->cr3, cpu->gen_reg[BX_64BIT_REG_RIP].rrx, cpu->icount,
-                         slice.ticks_left, &slice.wait)) {
+  struct plex86_place at;
+  at.cr3 = cpu->cr3;
+  at.rip = cpu->gen_reg[BX_64BIT_REG_RIP].rrx;
+  at.icount = cpu->icount;
+  at.fetched = last_fetched(cpu);
+  at.ticks_left = slice.ticks_left;
+  if (! plex86_core_plan(core, &at, &slice.wait)) {
     look_as(&slice.wait);
     return BX_ACCEL_EMULATE;
   }

@@ -84,16 +84,22 @@ void plex86_core_kernel_mode(struct plex86_core *core, uint64_t icount);
 /* When to ask again. */
 struct plex86_wait {
 	uint64_t ticks;		/* after so many, at the latest */
-	bool leave_page;	/* as soon as code of another page is fetched, if that shows */
+	bool leave_page;	/* as soon as code of another page is fetched, if that shows ... */
+	bool surely;		/* ... and it must, even if it slows Bochs down */
+};
+
+/* An instruction boundary in user mode. */
+struct plex86_place {
+	uint64_t cr3, rip, icount;
+	uint64_t fetched;	/* in the page that code was last fetched from: it may be left again */
+	uint64_t ticks_left;	/* until Bochs's next timer event that has something to do */
 };
 
 /*
- * At an instruction boundary in user mode, @ticks_left before Bochs's next timer
- * event that has something to do: is it worth to export the state and try?  If
- * not, *@wait says when to ask again.
+ * Is it worth to export the state and try?  If not, *@wait says when to ask again.
  */
-bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint64_t icount,
-		      uint64_t ticks_left, struct plex86_wait *wait);
+bool plex86_core_plan(struct plex86_core *core, const struct plex86_place *at,
+		      struct plex86_wait *wait);
 
 enum plex86_verdict {
 	PLEX86_EMULATE,		/* nothing ran; ask again as .wait says */

@@ -28,6 +28,7 @@ struct plex86_core {
 
 	struct plex86_verify *verify;	/* NULL: off */
 	enum plex86_verdict held;	/* of the slice that is being verified */
+	uint64_t held_ns;		/* native time before it */
 
 	/* After several losses in a row no space is made for a while. */
 	unsigned int losses;
@@ -38,6 +39,7 @@ struct plex86_core {
 	struct plex86_shadow *last;	/* the space that ran last, if it is alive */
 	bool stuck;			/* the page of .stuck_rip ended its last slice */
 	uint64_t stuck_rip;
+	struct plex86_lap lap;		/* that is being measured, in the space of .last */
 	bool pause;			/* what follows may well trap too: Bochs goes first */
 	bool user;			/* CPL is 3 */
 	bool was_asked;			/* ... and plan() was asked since it became so */

@@ -151,8 +151,12 @@ uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 
 	if (!(caps & PLEX86_CAP_TRAP_CPUID))
 		mask |= PLEX86_FOUND_CPUID;
-	if (!(caps & PLEX86_CAP_TRAP_TSC))
-		mask |= PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID;
+	if (!(caps & PLEX86_CAP_TRAP_TSC)) {
+		mask |= PLEX86_FOUND_RDPID;
+		/* The bytes are in one page of 43, nearly always within other instructions. */
+		mask |= strict || (caps & (PLEX86_CAP_TSC_SWITCH | PLEX86_CAP_EXEC_ONLY)) ?
+			PLEX86_FOUND_TSC : long64 ? PLEX86_FOUND_TSC_64 : PLEX86_FOUND_TSC_32;
+	}
 	if (!(caps & PLEX86_CAP_XCR0))
 		mask |= PLEX86_FOUND_XCR0;
 	/* LA57: it would take bases that are #GP in Bochs, and that the guest's kernel can't load. */

@@ -54,6 +54,9 @@
 #define PLEX86_FOUND_NT		(PLEX86_FOUND_NT_64 | PLEX86_FOUND_NT_32)
 /* Far CALL, JMP and RET of 64-bit code: what can take a stack segment to 32-bit code. */
 #define PLEX86_FOUND_FAR_64	0x4000000u
+/* TSC's bytes, unless they are certainly within other instructions. */
+#define PLEX86_FOUND_TSC_64	0x8000000u
+#define PLEX86_FOUND_TSC_32	0x10000000u
 
 /* Those that plex86_filter_scan() leaves out, as so many bytes would be meant. */
 #define PLEX86_FOUND_UNSCANNED	(PLEX86_FOUND_SEGMENT | PLEX86_FOUND_FAR_64 | \
@@ -73,12 +76,14 @@ uint32_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b);
 
 /* Findings that bytes don't tell, only instructions. */
 #define PLEX86_FOUND_DECODED	(PLEX86_FOUND_UNSCANNED | PLEX86_FOUND_SYSCALL_INSN | \
+				 PLEX86_FOUND_TSC_64 | PLEX86_FOUND_TSC_32 | \
 				 PLEX86_FOUND_SELECTOR_64 | PLEX86_FOUND_SELECTOR_32 | \
 				 PLEX86_FOUND_UMIP_64 | PLEX86_FOUND_UMIP_32 | \
 				 PLEX86_FOUND_INT80_64)
 
-/* Those among them that make results inexact, and do no harm: a good guess will do. */
-#define PLEX86_FOUND_GUESSED	(PLEX86_FOUND_DECODED & ~PLEX86_FOUND_SYSCALL_INSN)
+/* Those among them that few programs have: a good guess will do.  The rest is there in case of doubt. */
+#define PLEX86_FOUND_GUESSED	(PLEX86_FOUND_DECODED & ~(PLEX86_FOUND_SYSCALL_INSN | \
+							  PLEX86_FOUND_TSC_64 | PLEX86_FOUND_TSC_32))
 
 /* The same findings as those of bytes, of which there may be more.  UNSCANNED ones stay what they are. */
 uint32_t plex86_filter_bytes(uint32_t found);

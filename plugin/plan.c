@@ -48,6 +48,7 @@ void plex86_core_kernel_mode(struct plex86_core *core, uint64_t icount)
 	plex86_policy_kernel(&core->policy, icount);
 	core->user = false;
 	core->sample_ns = 0;
+	core->lap.most = 0;
 }
 
 /*
@@ -96,12 +97,29 @@ void plex86_core_leave_page(struct plex86_core *core, struct plex86_wait *wait)
 	wait->leave_page = true;
 }
 
-bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint64_t icount,
-		      uint64_t ticks_left, struct plex86_wait *wait)
+/* To be emulated, as it is being measured? */
+static bool measure_lap(struct plex86_core *core, const struct plex86_place *at,
+			struct plex86_wait *wait)
 {
 	struct plex86_shadow *s = core->last;
 
-	plex86_core_account(core, icount);
+	if (!s || !is_root(s, at->cr3) || always(core) ||
+	    !plex86_laps_go_on(&s->laps, &core->lap, (plex86_gva_t){ at->fetched }, at->icount)) {
+		core->lap.most = 0;
+		return false;
+	}
+	plex86_core_leave_page(core, wait);
+	wait->ticks = core->lap.most;
+	wait->surely = true;
+	return true;
+}
+
+bool plex86_core_plan(struct plex86_core *core, const struct plex86_place *at,
+		      struct plex86_wait *wait)
+{
+	struct plex86_shadow *s = core->last;
+
+	plex86_core_account(core, at->icount);
 	core->stats.asked++;
 	if (!core->was_asked)
 		core->stats.entries_asked++;
@@ -110,17 +128,19 @@ bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint
 		core->stats_requested = 0;
 		plex86_core_report(core);
 	}
-	wait->leave_page = false;
+	wait->leave_page = wait->surely = false;
 	/* Emulated, a tick is an instruction: all until the event is cheaper than one trip. */
-	if (ticks_left < core->policy.break_even && !always(core)) {
+	if (at->ticks_left < core->policy.break_even && !always(core)) {
 		core->emulating = PLEX86_BY_POLICY;
-		wait->ticks = ticks_left + 1;
+		wait->ticks = at->ticks_left + 1;
 		return false;
 	}
-	if (plex86_policy_plan(&core->policy, cr3, rip, icount, core->ops && any_space(core, cr3),
-			       &wait->ticks) == PLEX86_PLAN_EMULATE && !always(core)) {
+	if (core->lap.most && measure_lap(core, at, wait))
+		return false;
+	if (plex86_policy_plan(&core->policy, at->cr3, at->rip, at->icount,
+			       core->ops && any_space(core, at->cr3), &wait->ticks) == PLEX86_PLAN_EMULATE && !always(core)) {
 		core->emulating = PLEX86_BY_POLICY;
-		sample_speed(core, icount);
+		sample_speed(core, at->icount);
 		return false;
 	}
 	if (core->pause && !always(core)) {
@@ -129,8 +149,8 @@ bool plex86_core_plan(struct plex86_core *core, uint64_t cr3, uint64_t rip, uint
 		return false;
 	}
 	/* Still in the page that stopped the last slice?  Saves the export. */
-	if (core->stuck && s && is_root(s, cr3) &&
-	    ((rip ^ core->stuck_rip) & PLEX86_PAGE_MASK) == 0) {
+	if (core->stuck && s && is_root(s, at->cr3) &&
+	    ((at->rip ^ core->stuck_rip) & PLEX86_PAGE_MASK) == 0) {
 		plex86_core_leave_page(core, wait);
 		return false;
 	}

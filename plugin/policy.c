@@ -6,12 +6,6 @@
 /* Creating a space and filling it costs about this many round trips. */
 #define SPACE_ROUND_TRIPS 60
 
-/*
- * What a native nanosecond is worth in emulated instructions: only the order of
- * magnitude matters, to tell profit from loss.
- */
-#define NATIVE_INSNS_PER_NS 4
-
 #define HOT_MAX 32
 
 /* One instruction on, wherever that may be. */
@@ -227,7 +221,7 @@ void plex86_policy_ran(struct plex86_policy *p, enum plex86_slice_end end, uint6
 		       uint64_t after)
 {
 	struct plex86_account *a = p->now;
-	uint64_t earned = own_ns * NATIVE_INSNS_PER_NS, cost;
+	uint64_t earned = own_ns * PLEX86_NATIVE_INSNS_PER_NS, cost;
 
 	if (a->root != root)
 		a = p->now = account(p, root);

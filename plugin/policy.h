@@ -25,6 +25,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/*
+ * What a native nanosecond is worth in emulated instructions: only the order of
+ * magnitude matters, to tell profit from loss.
+ */
+#define PLEX86_NATIVE_INSNS_PER_NS 4
+
 #define PLEX86_POLICY_BURSTS 8192
 #define PLEX86_POLICY_PROCESSES 1024
 

@@ -27,6 +27,7 @@
 #include "frame.h"
 #include "host.h"
 #include "ram.h"
+#include "laps.h"
 #include "traps.h"
 #include "walk.h"
 
@@ -92,8 +93,7 @@ struct plex86_shadow {
 		uint64_t least;		/* of .runs short ones; will be .ns */
 		unsigned int runs;
 	} trip, undefined;		/* that end as most do; by #UD, which can be far dearer */
-	uint64_t stuck_ns;		/* what a vain run to a page for Bochs seems to earn */
-	bool stuck_known;
+	struct plex86_laps laps;
 	struct plex86_traps traps;
 	uint32_t filter;		/* findings that forbid execution here; only grows
 				 * while there are mappings ... */

@@ -14,6 +14,9 @@
 /* Guest time after which a page that flipped too often gets another chance. */
 #define EPOCH_NS 20000000u
 
+/* In break-evens: natively it is certainly worth it to go so far from a page for Bochs. */
+#define LONG_LAP 4
+
 /* Native re-entries after page faults before events get a look, at the latest. */
 #define MAX_FAULTS 64
 
@@ -48,8 +51,6 @@ static enum plex86_verdict end(struct plex86_run *run, enum plex86_slice_end how
 	core->accounted = icount;
 	core->sample_ns = 0;
 	core->emulating = PLEX86_BY_TRAP;
-	if (how == PLEX86_SLICE_STUCK)
-		plex86_cost_of_stuck(run);
 	plex86_policy_ran(&core->policy, how, run->own_ns, run->cost_ns, slice->cr3, run->cpu->rip,
 			  slice->icount, icount);
 	if (how == PLEX86_SLICE_ASYNC)
@@ -252,12 +253,31 @@ static bool time_is_up(const struct plex86_run *run)
 	return run->slice->ticks >= run->slice->ticks_left;
 }
 
+/* Native code has come to a page for Bochs; @code: to execute it. */
+static enum plex86_verdict stuck_at(struct plex86_run *run, plex86_gva_t at, bool code)
+{
+	struct plex86_core *core = run->core;
+	const uint64_t most = LONG_LAP * core->policy.break_even;
+	struct plex86_laps *laps = &run->space->laps;
+	enum plex86_verdict verdict;
+
+	if (code) {
+		stuck_in(core, run->cpu);
+		run->own_ns = plex86_laps_work(laps, at, run->own_ns * PLEX86_NATIVE_INSNS_PER_NS,
+					       most) / PLEX86_NATIVE_INSNS_PER_NS;
+	}
+	verdict = end(run, PLEX86_SLICE_STUCK);
+	if (code)
+		plex86_laps_begin(laps, &core->lap, at, core->accounted, core->policy.now->wait, most);
+	plex86_traps_blame(&run->space->traps, at, core->policy.now->wait);
+	return verdict;
+}
+
 /* PLEX86_GO_ON: what the fault was about is mapped now. */
 static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex86_exit *exit)
 {
 	plex86_gva_t at = { exit->addr }, rip = plex86_code_address(run->cpu);
 	struct plex86_core *core = run->core;
-	enum plex86_verdict verdict;
 	int copied = 0;
 
 	if (core->verify)
@@ -280,11 +300,7 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 	if (plex86_code_check(run->space, at) == PLEX86_CODE_REFUSED &&
 	    may_execute(core, run->space, at) == PLEX86_CODE_OK)
 		return PLEX86_GO_ON;
-	if (((at.la ^ rip.la) & PLEX86_PAGE_MASK) == 0)
-		stuck_in(core, run->cpu);
-	verdict = end(run, PLEX86_SLICE_STUCK);
-	plex86_traps_blame(&run->space->traps, at, core->policy.now->wait);
-	return verdict;
+	return stuck_at(run, at, ((at.la ^ rip.la) & PLEX86_PAGE_MASK) == 0);
 }
 
 static enum plex86_verdict run_slice(struct plex86_run *run)
@@ -295,7 +311,7 @@ static enum plex86_verdict run_slice(struct plex86_run *run)
 
 	run->slice->ticks = 0;
 	run->slice->changed = false;
-	run->slice->wait.leave_page = false;
+	run->slice->wait.leave_page = run->slice->wait.surely = false;
 	run->core->stuck = false;
 
 	memcpy(entered, run->cpu->seg, sizeof(entered));
@@ -341,54 +357,14 @@ static enum plex86_verdict run_slice(struct plex86_run *run)
 	return verdict;
 }
 
-bool plex86_core_replaying(const struct plex86_core *core)
-{
-	return core->verify && core->verify->replaying;
-}
-
-enum plex86_verdict plex86_core_replay(struct plex86_core *core, const struct plex86_cpu *cpu,
-				       struct plex86_slice *slice)
-{
-	slice->changed = false;
-	slice->ticks = 0;
-	switch (plex86_verify_step(core->verify, cpu, slice->icount)) {
-	case PLEX86_REPLAY_ON:
-		return PLEX86_REPLAY;
-	case PLEX86_REPLAY_DIFFERENT:
-		core->held = PLEX86_RAN;	/* Bochs is somewhere, and that is right */
-		break;
-	case PLEX86_REPLAY_SAME:
-		break;
-	}
-	slice->ticks = plex86_verify_ticks(core->verify);
-	core->accounted = slice->icount + slice->ticks;
-	return core->held;
-}
-
 enum plex86_verdict plex86_core_slice(struct plex86_core *core, struct plex86_cpu *cpu,
 				      struct plex86_vec *vec, struct plex86_slice *slice)
 {
 	struct plex86_run run = { .core = core, .slice = slice, .cpu = cpu, .vec = vec };
-	struct plex86_verify *v = core->verify;
-	uint64_t native_ns = core->stats.native_ns;
-	bool same;
+	enum plex86_verdict verdict;
 
-	if (!v)
-		return run_slice(&run);
-	slice->vec_same = false;
-	plex86_verify_begin(v, cpu, vec);
-	core->held = run_slice(&run);
-	if (!slice->changed)
-		return core->held;
-	same = plex86_verify_end(v, cpu, vec, core->stats.native_ns - native_ns,
-				 slice->single_step);
-	*cpu = v->start;
-	*vec = v->start_vec;
-	/* Nothing has happened yet: Bochs goes there, and then time has passed. */
-	slice->changed = slice->single_step = false;
-	slice->ticks = 0;
-	if (same)
-		return plex86_core_replay(core, cpu, slice);
-	slice->wait.ticks = core->policy.break_even;
-	return PLEX86_EMULATE;
+	if (core->verify)
+		plex86_hold(&run);
+	verdict = run_slice(&run);
+	return core->verify ? plex86_held(&run, verdict) : verdict;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One slice while it lasts, for the files that share the work: slice.c (its way),
- * slice_cost.c (what it took), refuse.c (why it did not go on).
+ * slice_cost.c (what it took), refuse.c (why it did not go on), replay.c (verify mode).
  */
 #ifndef PLEX86_SLICE_H
 #define PLEX86_SLICE_H
@@ -32,8 +32,13 @@ void plex86_cost_of_maps(struct plex86_run *run);
 void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, uint64_t budget_ns,
 			uint64_t took);
 
-/* The slice ends at a page for Bochs: what in its time may be noise earns nothing. */
-void plex86_cost_of_stuck(struct plex86_run *run);
+/* ---- replay.c: in verify mode ---- */
+
+/* A slice begins, on copies. */
+void plex86_hold(struct plex86_run *run);
+
+/* It has ended with @verdict, and Bochs goes the same way from its beginning. */
+enum plex86_verdict plex86_held(struct plex86_run *run, enum plex86_verdict verdict);
 
 /* ---- refuse.c ---- */
 

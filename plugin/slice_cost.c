@@ -24,15 +24,6 @@
 /* ... but not more than so many times. */
 #define TRIP_MAX 4
 
-/*
- * Code that runs into a page for Bochs does so again and again after next to nothing, and
- * what a trip takes varies by more than that: cold caches, a host with other work, a
- * profiler.  So what is shorter than a round trip earns no more than the shortest sixth of
- * these runs did: a step up for each that took longer, five down for each that did not.
- */
-#define STUCK_STEP_NS 200
-#define STUCK_DOWN 5
-
 static uint64_t beyond(uint64_t ns, uint64_t least)
 {
 	return ns > least ? ns - least : 0;
@@ -113,22 +104,4 @@ void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, 
 	core->clock.debt = 0;
 	run->slice->ticks = total > UINT32_MAX ? UINT32_MAX : (uint32_t)total;
 	core->stats.native_ns += exit->ran_ns;
-}
-
-void plex86_cost_of_stuck(struct plex86_run *run)
-{
-	struct plex86_shadow *s = run->space;
-	uint64_t own = run->own_ns;
-
-	if (own > run->core->caps->round_trip_ns)
-		return;
-	if (!s->stuck_known)
-		s->stuck_ns = own;
-	else if (own > s->stuck_ns)
-		s->stuck_ns += STUCK_STEP_NS;
-	else
-		s->stuck_ns = beyond(s->stuck_ns, STUCK_DOWN * STUCK_STEP_NS);
-	s->stuck_known = true;
-	if (own > s->stuck_ns)
-		run->own_ns = s->stuck_ns;
 }

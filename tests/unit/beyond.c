@@ -201,18 +201,18 @@ static void packs(void)
 	ok(engine.runs > 0);
 	vm.icount += 1000000;	/* a burst that is worth it */
 	/* An event is near: not before it, whatever else. */
-	ok(!plex86_core_plan(vm.core, t.cr3, CODE, vm.icount, 10, &wait));
+	ok(!plex86_core_plan(vm.core, vm_place(t.cr3, CODE, vm.icount, 10), &wait));
 	is(wait.ticks, 11, "ask behind the event");
-	ok(!plex86_core_plan(vm.core, t.cr3, CODE, vm.icount, 1000000, &wait));
+	ok(!plex86_core_plan(vm.core, vm_place(t.cr3, CODE, vm.icount, 1000000), &wait));
 	ok(wait.leave_page && wait.ticks > 0);
 	vm.icount += wait.ticks;
-	ok(plex86_core_plan(vm.core, t.cr3, CODE, vm.icount, 1000000, &wait));
+	ok(plex86_core_plan(vm.core, vm_place(t.cr3, CODE, vm.icount, 1000000), &wait));
 	/* The guest's kernel was called in between: that was another burst. */
 	vm_do(ACT_READ, DATA);
 	plex86_core_kernel_mode(vm.core, vm.icount);
 	plex86_core_user_mode(vm.core, t.cr3, vm.icount);
 	vm.icount += 100000000;
-	ok(plex86_core_plan(vm.core, t.cr3, CODE, vm.icount, 1000000, &wait));
+	ok(plex86_core_plan(vm.core, vm_place(t.cr3, CODE, vm.icount, 1000000), &wait));
 	vm_close();
 	tap_ok(vm_is_clean(), "#UD: Bochs goes on to the end of the page, or for a while");
 }

@@ -169,6 +169,8 @@ static void check_code(const struct plex86_space *s, const struct mapping *m)
 		kind = sensitive_kind(b, left);
 		if ((kind == HARMLESS || engine_traps(s, kind)) && !(hidden && looks_at_tables(b, left)))
 			continue;
+		if (kind == READS_TSC && vm.within && m->la + i == vm.within)
+			continue;
 		for (at = i;; at--) {
 			if (!has_trap(s, m->la + at)) {
 				complain("I7: native code at %#llx", (unsigned long long)m->la + at);

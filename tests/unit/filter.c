@@ -284,7 +284,18 @@ static void masks(void)
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_CPUID, PLEX86_MODE_64, true, false),
 	   always | PLEX86_FOUND_CPUID, "CPUID by TRAP_CPUID");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, PLEX86_MODE_64, true, false),
-	   always | PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID, "RDTSC, RDPID by TRAP_TSC");
+	   always | PLEX86_FOUND_TSC_64 | PLEX86_FOUND_RDPID,
+	   "RDPID by TRAP_TSC, and RDTSC, but not within other instructions");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, PLEX86_MODE_COMPAT, true, false),
+	   always | PLEX86_FOUND_TSC_32 | PLEX86_FOUND_RDPID, "in 32-bit code");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, PLEX86_MODE_64, true, true),
+	   always | PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID, "strict: its bytes");
+	is(plex86_filter_mask((all & ~PLEX86_CAP_TRAP_TSC) | PLEX86_CAP_TSC_SWITCH, PLEX86_MODE_64,
+			      true, false),
+	   always | PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID, "and where it can be made to trap");
+	is(plex86_filter_mask((all & ~PLEX86_CAP_TRAP_TSC) | PLEX86_CAP_EXEC_ONLY, PLEX86_MODE_64,
+			      true, false),
+	   always | PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID, "or replaced in a copy");
 	is(plex86_filter_mask(all & ~PLEX86_CAP_XCR0, PLEX86_MODE_64, true, false),
 	   always | PLEX86_FOUND_XCR0, "XGETBV by XCR0");
 	is(plex86_filter_mask(all, PLEX86_MODE_64, false, false),
@@ -674,6 +685,39 @@ static void syscalls(void)
 	       "\x55\x48\x89\xe5\x48\x8b\x78\x08\x48\x85\xff", 11);
 }
 
+/* The same for RDTSC and its kind. */
+static void tsc(void)
+{
+	static const struct decoded cases[] = {
+		{ "\x0f\x31", 2, true, "rdtsc" },
+		{ "\x66\x0f\x31", 3, true, "data16 rdtsc" },
+		{ "\x0f\xae\xe8\x0f\x31\x48\xc1\xe2\x20\x48\x09\xd0", 12, true, "a clock" },
+		{ "\x0f\x01\xf9", 3, true, "rdtscp" },
+		{ "\x0f\x01\xfd", 3, true, "rdpru" },
+		{ "\x0f\x01\xf8", 3, false, "swapgs" },
+		{ "\x8b\x0f\x31\xc0", 4, false, "mov (%rdi),%ecx; xor %eax,%eax" },
+		{ "\xb8\x0f\x31\x00\x00", 5, false, "mov $0x310f,%eax" },
+		{ "\x0f\x84\x0f\x31\x00\x00", 6, false, "je" },
+		{ "\x83\xe0\x0f\x01\xf9", 5, false, "and $15,%eax; add %edi,%ecx" },
+	};
+	static const uint8_t constants[] = { 0xf4, 0xec, 0xf4, 0xe4, 0xf4, 0xec, 0xf4, 0xf4 };
+	static uint8_t page[SIZE];
+	unsigned int i;
+
+	decode(PLEX86_FOUND_TSC_64, cases, sizeof(cases) / sizeof(cases[0]),
+	       "\x55\x48\x89\xe5\x48\x8b\x78\x08\x48\x85\xff", 11);
+	decode(PLEX86_FOUND_TSC_32, cases, sizeof(cases) / sizeof(cases[0]),
+	       "\x55\x89\xe5\x8b\x78\x08\x85\xff", 8);
+	/* In case of doubt it is one: whatever comes behind data, or first in a page. */
+	for (i = 0; i < SIZE; i++)
+		page[i] = constants[i % sizeof(constants)];
+	memcpy(page + 1000, "\x8b\x0f\x31\xc0", 4);
+	ok(plex86_filter_decode(page, PLEX86_FOUND_TSC_64, PLEX86_FOUND_TSC));
+	memset(page, 0x90, SIZE);
+	memcpy(page, "\x8b\x0f\x31\xc0", 4);
+	ok(plex86_filter_decode_early(NULL, page, PLEX86_FOUND_TSC_64));
+}
+
 int main(void)
 {
 	segments();
@@ -682,6 +726,7 @@ int main(void)
 	constants();
 	patterns();
 	syscalls();
+	tsc();
 	each_sequence();
 	every_modrm();
 	random_bytes();

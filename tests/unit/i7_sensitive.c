@@ -617,6 +617,37 @@ static void tsc(void)
 	}
 }
 
+/*
+ * An engine that can't make RDTSC trap at all: a page runs if its bytes are parts of other
+ * instructions there, and with strict=1 it does not.
+ */
+static void tsc_untrapped(void)
+{
+	unsigned int strict;
+
+	for (strict = 0; strict < 2; strict++) {
+		begin(PAGING_LONG);
+		engine.caps.flags &= ~(PLEX86_CAP_TRAP_TSC | PLEX86_CAP_TSC_SWITCH);
+		engine.caps.max_traps = 0;
+		put(frame[0] + 0x100, "\x8b\x0f\x31\xc0", 4);
+		put(frame[1] + 0x100, "\x8b\x0f\x90\x0f\x31", 5);
+		put(frame[2] + 0xfff, "\x0f", 1);
+		put(frame[3], "\x31\xc0", 2);
+		vm_core(2, strict);
+		vm.within = strict ? 0 : CODE + 0x101;
+		prot_after(CODE, 2000);
+		is(engine_prot(CODE) & PLEX86_PROT_EXEC ? 0 : 1, strict, "the page with MOV");
+		prot_after(CODE + PAGE, 2000);
+		ok(!(engine_prot(CODE + PAGE) & PLEX86_PROT_EXEC));
+		exec(CODE + PAGE + 0x103);
+		prot_after(CODE + 2 * PAGE, 2000);
+		prot_after(CODE + 3 * PAGE, 2000);
+		/* Never both of two pages that have it in common. */
+		ok(!(engine_prot(CODE + 2 * PAGE) & engine_prot(CODE + 3 * PAGE) & PLEX86_PROT_EXEC));
+		end(strict ? "RDTSC that can't trap, strict=1" : "RDTSC that can't trap");
+	}
+}
+
 /* An engine that can hide what is executed: the page runs but for the places that trap. */
 static void copies(void)
 {
@@ -686,5 +717,6 @@ int main(void)
 	copy_of_decoded();
 	strictly();
 	tsc();
+	tsc_untrapped();
 	return tap_done();
 }

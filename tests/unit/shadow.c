@@ -306,12 +306,12 @@ static void reborn(void)
 	is(vm_slice_only(), PLEX86_EMULATE, "all pages are gone: Bochs first");
 	tables_entry_write(&t[0], at, e);
 	plex86_core_user_mode(vm.core, t[0].cr3, vm.icount);
-	ok(!plex86_core_plan(vm.core, t[0].cr3, 0, vm.icount + 1, 1000000, &wait) && wait.ticks);
+	ok(!plex86_core_plan(vm.core, vm_place(t[0].cr3, 0, vm.icount + 1, 1000000), &wait) && wait.ticks);
 	is(engine.creates, 1, "its space is kept");
 	ok(vm_native(ACT_READ, LA));
 	plex86_core_user_mode(vm.core, t[0].cr3, vm.icount);
 	vm.icount += 100000;
-	ok(plex86_core_plan(vm.core, t[0].cr3, 0, vm.icount, 1000000, &wait));
+	ok(plex86_core_plan(vm.core, vm_place(t[0].cr3, 0, vm.icount, 1000000), &wait));
 	end("all pages lost");
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * plugin/slice_cost.c: what the policy is told of runs into a page for Bochs.
- * What varies from one to the next is noise, and must not pass for profit.
+ * plugin/slice_cost.c, plan.c: what the policy is told of runs into a page for Bochs.
+ * Time that is noise must not pass for profit.
  */
 #include "plugin/core_internal.h"
 
@@ -72,19 +72,37 @@ static void end(const char *name)
 	tap_ok(vm_is_clean(), "%s", name);
 }
 
-/* A trip's time varies by less than a trip: all of it looks like 28,000 instructions. */
+/* What the page's laps are known to be once Bochs has counted one of @insns instructions. */
+static void lap(uint64_t insns)
+{
+	struct plex86_wait wait;
+	bool surely = true;
+
+	if (!vm.core->lap.most)
+		return;
+	plex86_core_plan(vm.core, vm_place(t.cr3, FOREIGN, vm.icount += 2, UINT32_MAX), &wait);
+	surely &= wait.leave_page && wait.surely;
+	plex86_core_plan(vm.core, vm_place(t.cr3, CODE, vm.icount += 2, UINT32_MAX), &wait);
+	surely &= wait.leave_page && wait.surely;
+	plex86_core_plan(vm.core, vm_place(t.cr3, FOREIGN, vm.icount += insns, UINT32_MAX), &wait);
+	if (!surely || wait.surely)
+		complain("Bochs must notice each page while it counts, and not after");
+}
+
+/* Whatever the time was that they took: short laps earn little. */
 static void noise(void)
 {
 	unsigned int i, bad = 0;
 
 	begin();
 	for (i = 0; i < 400; i++) {
-		call(i % 4 ? TRIP + 7000 : TRIP);
+		call(i % 4 ? 20 * TRIP : TRIP);
+		lap(500);
 		bad += i >= 200 && !account()->wait;
 	}
 	is(bad, 0, "each of them is a loss");
 	ok(account()->strikes >= 5);
-	end("vain runs that vary earn nothing");
+	end("vain runs that take long earn nothing");
 }
 
 /* Code that does something before it calls. */
@@ -93,21 +111,42 @@ static void work(void)
 	unsigned int i;
 
 	begin();
-	call(TRIP);
-	for (i = 0; i < 100; i++)
+	for (i = 0; i < 100; i++) {
 		call(5 * TRIP + i % 4 * 1000);
-	is(account()->strikes, 0, "runs that are longer than a trip are believed");
+		lap(100 * vm.core->policy.break_even);
+	}
+	is(account()->strikes, 0, "what takes long, and is a long way, is believed");
 	ok(account()->credit > 0);
 	end("runs that are worth it earn what they took");
 
-	/* So are shorter ones, if most take as long. */
 	begin();
 	call(TRIP);
-	for (i = 1; i <= 200; i++)
-		call(i % 32 ? TRIP + 8000 : TRIP);
-	is(account()->strikes, 0, "shorter ones are, too, if most take as long");
+	for (i = 0; i < 200; i++) {
+		call(2 * TRIP);
+		lap(2 * vm.core->policy.break_even);
+	}
+	is(account()->strikes, 0, "a shorter way, too");
 	ok(account()->credit > 0);
 	end("short runs that are worth it");
+}
+
+/* Nothing is counted once the kernel has been entered, nor in another process. */
+static void interrupted(void)
+{
+	struct plex86_wait wait;
+
+	begin();
+	call(TRIP);
+	ok(vm.core->lap.most);
+	plex86_core_kernel_mode(vm.core, vm.icount);
+	is(vm.core->lap.most, 0, "the kernel ends it");
+	plex86_core_user_mode(vm.core, t.cr3, vm.icount);
+	call(TRIP);
+	ok(vm.core->lap.most);
+	plex86_core_plan(vm.core, vm_place(t.cr3 + PAGE, FOREIGN, vm.icount, UINT32_MAX), &wait);
+	is(vm.core->lap.most, 0, "another process ends it");
+	ok(!wait.surely);
+	end("laps that don't end");
 }
 
 /* The page is charged with what Bochs executes on its account. */
@@ -134,6 +173,7 @@ int main(void)
 {
 	noise();
 	work();
+	interrupted();
 	blame();
 	return tap_done();
 }

@@ -199,7 +199,7 @@ static void from_the_core(void)
 		ok(!plex86_core_open(&config, &bochs_host_ops, &vm.core, why));
 		plex86_core_user_mode(vm.core, 0x1000, 0);
 		plex86_core_request_stats(vm.core);
-		plex86_core_plan(vm.core, 0x1000, 0, 10, 1000000, &wait);
+		plex86_core_plan(vm.core, vm_place(0x1000, 0, 10, 1000000), &wait);
 		plex86_core_kernel_mode(vm.core, 25);
 		if (!i)
 			ok(!access(path, F_OK));	/* on request, while it runs */
@@ -243,9 +243,9 @@ static void eager(void)
 		for (unsigned int i = 0; i < 3; i++) {
 			is(!plex86_core_user_mode(vm.core, 0x1000, 100 * i), with,
 			   "asks at once if there is an engine");
-			is(plex86_core_plan(vm.core, 0x1000, 0, 100 * i + 1, 1000000, &wait), with,
+			is(plex86_core_plan(vm.core, vm_place(0x1000, 0, 100 * i + 1, 1000000), &wait), with,
 			   "and then goes native");
-			plex86_core_plan(vm.core, 0x1000, 0, 100 * i + 2, 1000000, &wait);
+			plex86_core_plan(vm.core, vm_place(0x1000, 0, 100 * i + 2, 1000000), &wait);
 			plex86_core_kernel_mode(vm.core, 100 * i + 3);
 		}
 		plex86_core_user_mode(vm.core, 0x1000, 1000);

@@ -242,6 +242,7 @@ struct vm {
 	const struct act *act;
 	uint64_t nacts;
 	bool bare;			/* reading and writing need no code */
+	uint64_t within;	/* here are RDTSC's bytes within another instruction */
 	bool verify;			/* vm_core() starts the core in verify mode */
 	const char *case_file;
 	const char *(*disassemble)(uint64_t la);	/* NULL: all are "mov eax, ebx" */
@@ -291,6 +292,11 @@ enum plex86_verdict vm_slice_only(void);
 
 /* One act in a slice and without Bochs's help: could native code do it? */
 bool vm_native(enum act_kind kind, uint64_t la);
+
+/* Where to ask plex86_core_plan(): Bochs is at @rip and fetched from there. */
+#define vm_place(root, at_rip, at_icount, left)                                        \
+	(&(struct plex86_place){ .cr3 = (root), .rip = (at_rip), .fetched = (at_rip), \
+				 .icount = (at_icount), .ticks_left = (left) })
 
 /* Host address of guest-physical @pa in RAM; NULL: not RAM. */
 uint8_t *vm_host(uint64_t pa);
