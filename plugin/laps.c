@@ -3,8 +3,11 @@
 
 #include "laps.h"
 
-/* After so many stops a page's laps are measured again: programs change. */
+/* After so many stops a page's laps are measured again: programs change ... */
 #define STOPS 64
+
+/* ... where Bochs goes on for long anyway sooner, as that costs little. */
+#define STOPS_WAITING 8
 
 static struct plex86_lap_page *find(struct plex86_laps *l, plex86_gva_t la)
 {
@@ -47,8 +50,7 @@ void plex86_laps_begin(struct plex86_laps *l, struct plex86_lap *lap, plex86_gva
 	struct plex86_lap_page *p = find(l, la);
 
 	lap->most = 0;
-	/* Where Bochs goes on for long anyway it costs nothing. */
-	if (!p || (p->length && p->stops < STOPS && wait < most))
+	if (!p || (p->length && p->stops < (wait < most ? STOPS : STOPS_WAITING)))
 		return;
 	p->stops = 0;
 	*lap = (struct plex86_lap){ .la = la.la & PLEX86_PAGE_MASK, .begin = icount, .most = most };
