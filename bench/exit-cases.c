@@ -26,6 +26,7 @@ static const struct {
 
 static struct plex86_space *space, *other;
 static struct plex86_vec vec;
+static uint8_t *touched;	/* a byte of it that is another one each time */
 
 void cases_begin(void)
 {
@@ -81,6 +82,8 @@ static bool trips(unsigned int rounds, struct cost *cost, enum program p, uint32
 	clock_start(cost);
 	for (i = 0; i < rounds; i++) {
 		cpu = start;
+		if (touched)
+			++*touched;
 		trip(space, &cpu, flags, FOREVER, reason, cost);
 	}
 	clock_stop(cost);
@@ -95,7 +98,12 @@ static bool syscalls(unsigned int rounds, struct cost *cost)
 
 static bool syscalls_sse(unsigned int rounds, struct cost *cost)
 {
-	return trips(rounds, cost, SYSCALL, 0, PLEX86_EXIT_TRAP);
+	bool did;
+
+	touched = &vec.legacy[160];	/* XMM0 */
+	did = trips(rounds, cost, SYSCALL, 0, PLEX86_EXIT_TRAP);
+	touched = NULL;
+	return did;
 }
 
 static bool syscalls_all(unsigned int rounds, struct cost *cost)
@@ -105,7 +113,9 @@ static bool syscalls_all(unsigned int rounds, struct cost *cost)
 	if (!(caps->xcr0 & PLEX86_X_AVX))
 		return false;
 	init_vec(&vec, 1, caps->xcr0);
+	touched = vec.ymm_hi[0];
 	did = trips(rounds, cost, SYSCALL, 0, PLEX86_EXIT_TRAP);
+	touched = NULL;
 	init_vec(&vec, 1, PLEX86_X_X87 | PLEX86_X_SSE);
 	return did;
 }

@@ -187,7 +187,6 @@ int plex86_vec_equal(const struct plex86_vec *a, const struct plex86_vec *b)
 {
 	uint8_t init[512];
 	const uint8_t *pa, *pb;
-	unsigned int i;
 
 	legacy_init(init);
 	pa = a->valid & PLEX86_X_X87 ? a->legacy : init;
@@ -200,6 +199,13 @@ int plex86_vec_equal(const struct plex86_vec *a, const struct plex86_vec *b)
 	if (memcmp(pa + LEGACY_MXCSR, pb + LEGACY_MXCSR, 4) ||
 	    memcmp(pa + LEGACY_XMM, pb + LEGACY_XMM, LEGACY_END - LEGACY_XMM))
 		return 0;
+	return plex86_vec_equal_but_legacy(a, b);
+}
+
+int plex86_vec_equal_but_legacy(const struct plex86_vec *a, const struct plex86_vec *b)
+{
+	unsigned int i;
+
 	for (i = 2; i < PLEX86_XSTATE_NCOMP; i++)
 		if (!component_equal(a, b, i))
 			return 0;

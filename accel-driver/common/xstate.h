@@ -69,6 +69,9 @@ void plex86_xstate_set_pkru(const struct plex86_xstate_layout *layout, void *ima
  */
 int plex86_vec_equal(const struct plex86_vec *a, const struct plex86_vec *b);
 
+/* The same of all but x87 and SSE state, which may differ. */
+int plex86_vec_equal_but_legacy(const struct plex86_vec *a, const struct plex86_vec *b);
+
 /* All components in their initial configuration, with FCW and MXCSR filled in. */
 void plex86_vec_init(struct plex86_vec *vec);
 

@@ -68,7 +68,7 @@ bool process_stopped_at(const struct stop *stop, int signo, uint64_t rip)
 /* Registers to try something with: no two the same, all others would be noticed. */
 void process_try_regs(const struct plex86_engine *e, uint64_t rip, struct user_regs_struct *r)
 {
-	uint64_t *const gpr[] = {
+	unsigned long long *const gpr[] = {
 		&r->rax, &r->rbx, &r->rcx, &r->rdx, &r->rsi, &r->rdi, &r->rbp, &r->rsp,
 		&r->r8, &r->r9, &r->r10, &r->r11, &r->r12, &r->r13, &r->r14, &r->r15,
 	};

@@ -6,7 +6,7 @@
 #include "harness.h"
 
 #define PROG(sym) extern const uint8_t sym[]
-PROG(g64_hlt); PROG(g64_xmm_rotate); PROG(g64_avx_add); PROG(g64_avx512_add); PROG(g64_vzeroall);
+PROG(g64_hlt); PROG(g32_hlt); PROG(g64_xmm_rotate); PROG(g64_avx_add); PROG(g64_avx512_add); PROG(g64_vzeroall);
 
 #define ALL_AVX512	((uint64_t)PLEX86_X_AVX512)
 
@@ -128,6 +128,33 @@ static void test_two_spaces(struct plex86_space *a, struct plex86_space *b)
 	report(good, "two different vector states alternate in two spaces");
 }
 
+/* x87 and SSE state changes between two runs, in code of each width, and the rest does not; or it does. */
+static void test_legacy_changes(struct plex86_space *s)
+{
+	struct plex86_vec other;
+	bool good = true;
+	struct trial t;
+	unsigned int i;
+
+	init_trial(&t, g64_hlt, 1, caps->xcr0);
+	run_to_trap(s, &t);
+	for (i = 2; i < 40 && good; i++) {
+		init_vec(&other, i, caps->xcr0);
+		memcpy(t.vec.legacy, other.legacy, sizeof(t.vec.legacy));
+		t.vec.valid |= PLEX86_X_X87 | PLEX86_X_SSE;
+		if (i % 7 == 0)
+			t.vec = other;
+		t.cpu.rip = AT64(g64_hlt);
+		if ((caps->flags & PLEX86_CAP_COMPAT) && i % 3 == 0)
+			init_cpu32(&t.cpu, AT32(g32_hlt));
+		else
+			init_cpu64(&t.cpu, AT64(g64_hlt));
+		run_to_trap(s, &t);
+		good &= is_trap(&t, 13) & same_state(&t, t.before.rip, 0);
+	}
+	report(good, "x87 and SSE state that changes alone");
+}
+
 /* What the caller changes between two runs counts, what it doesn't know is INIT. */
 static void test_changes(struct plex86_space *s)
 {
@@ -177,6 +204,7 @@ void test_vectors(void)
 	test_kept(a);
 	test_computed(a);
 	test_two_spaces(a, b);
+	test_legacy_changes(a);
 	test_changes(a);
 	ops->space_destroy(a);
 	ops->space_destroy(b);
