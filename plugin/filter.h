@@ -96,8 +96,8 @@ uint32_t plex86_filter_decode(const uint8_t *code, uint32_t mask, uint32_t bytes
 
 /*
  * The same for the first bytes, and for what begins with the last two of the page before,
- * @before, which says what they are.  Where that is NULL nothing but harmless bytes will do, but
- * for PLEX86_FOUND_GUESSED.
+ * @before, which says what they are, if it is not NULL.  But for PLEX86_FOUND_GUESSED nothing but
+ * harmless bytes will do there.
  */
 uint32_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, uint32_t mask);
 

@@ -11,8 +11,10 @@
  * - INT n, POPF and IRET, on hosts under PVM: see accel-driver/process/flaws.c.
  * - SYSCALL where 32-bit code can get at it.  It is decoded as 32-bit code, which it is about,
  *   and as 64-bit code, as a program that jumps there may have no other.
+ * - RDTSC and its kind, where nothing makes them trap.
  *
- * streams.c tells where instructions begin.  Code that is entered in the middle of another
+ * streams.c makes a guess at where instructions begin; SYSCALL, which would do harm, and RDTSC, which programs do
+ * have, are there unless inside.c is certain.  Code that is entered in the middle of another
  * instruction can slip through; see docs/limits.md.
  */
 #include <string.h>
@@ -20,6 +22,7 @@
 #include "decode.h"
 #include "filter.h"
 #include "insn.h"
+#include "inside.h"
 #include "streams.h"
 
 /* Nearer to the beginning of a page the page before it has a say. */
@@ -126,7 +129,9 @@ static size_t next(struct plex86_streams *s, uint32_t mask, size_t from, size_t 
 			continue;
 		for (k = 0; k < NKINDS; k++)
 			if ((kinds[k].bytes & bytes) && (kinds[k].found & mask) &&
-			    plex86_is_opcode(s, from, kinds[k].found & PLEX86_FOUND_GUESSED))
+			    (kinds[k].found & PLEX86_FOUND_GUESSED ?
+			     plex86_is_opcode(s, from) :
+			     !plex86_is_inside(s->code, s->len, s->long64, from)))
 				*found |= kinds[k].found;
 		if (*found)
 			break;
@@ -184,12 +189,17 @@ uint32_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, 
 {
 	/* The last candidate may be as long as an instruction can be. */
 	uint8_t both[PLEX86_RUN_UP + EARLY + PLEX86_MAX_INSN];
+	uint32_t found;
 
+	/* The page before may become another without notice while Bochs executes it. */
+	found = find_both(before ? mask & ~PLEX86_FOUND_GUESSED : mask, code, PLEX86_PAGE_SIZE, 0,
+			  EARLY);
 	if (!before)
-		return find_both(mask, code, PLEX86_PAGE_SIZE, 0, EARLY);
+		return found;
 	memcpy(both, before + PLEX86_PAGE_SIZE - PLEX86_RUN_UP, PLEX86_RUN_UP);
 	memcpy(both + PLEX86_RUN_UP, code, sizeof(both) - PLEX86_RUN_UP);
-	return find_both(mask, both, sizeof(both), PLEX86_RUN_UP - 2, PLEX86_RUN_UP + EARLY);
+	return found | find_both(mask & PLEX86_FOUND_GUESSED, both, sizeof(both), PLEX86_RUN_UP - 2,
+				 PLEX86_RUN_UP + EARLY);
 }
 
 int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at, int max)

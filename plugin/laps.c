@@ -9,6 +9,9 @@
 /* ... where Bochs goes on for long anyway sooner, as that costs little. */
 #define STOPS_WAITING 8
 
+/* In longest laps: what seems to be so much more than usual was no noise. */
+#define NOISE 16
+
 static struct plex86_lap_page *find(struct plex86_laps *l, plex86_gva_t la)
 {
 	uint64_t page = la.la & PLEX86_PAGE_MASK;
@@ -41,7 +44,7 @@ uint64_t plex86_laps_work(struct plex86_laps *l, plex86_gva_t la, uint64_t seems
 	/* Means of what was cut off say no more than that it is long. */
 	if (!p->length || (p->length >= most - most / 4 && seems > p->length))
 		return seems;
-	return p->length;
+	return seems > NOISE * most + p->length ? seems - NOISE * most : p->length;
 }
 
 void plex86_laps_begin(struct plex86_laps *l, struct plex86_lap *lap, plex86_gva_t la,
@@ -62,6 +65,13 @@ static void measured(struct plex86_laps *l, const struct plex86_lap *lap, uint64
 
 	if (p)
 		p->length = p->length ? (p->length + length) / 2 + 1 : length + 1;
+}
+
+void plex86_laps_end(struct plex86_laps *l, struct plex86_lap *lap, uint64_t icount)
+{
+	if (lap->most && lap->out && icount > lap->begin)
+		measured(l, lap, icount - lap->begin < lap->most ? icount - lap->begin : lap->most);
+	lap->most = 0;
 }
 
 bool plex86_laps_go_on(struct plex86_laps *l, struct plex86_lap *lap, plex86_gva_t rip,

@@ -49,6 +49,9 @@ uint64_t plex86_laps_work(struct plex86_laps *l, plex86_gva_t la, uint64_t seems
 void plex86_laps_begin(struct plex86_laps *l, struct plex86_lap *lap, plex86_gva_t la,
 		       uint64_t icount, uint64_t wait, uint64_t most);
 
+/* The kernel was entered: natively a slice would have ended here, too. */
+void plex86_laps_end(struct plex86_laps *l, struct plex86_lap *lap, uint64_t icount);
+
 /*
  * A lap is being measured, and Bochs is at @rip, mostly since it has just entered that page.
  * True: go on, and ask again in another page.  False: it is over.

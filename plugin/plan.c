@@ -48,6 +48,8 @@ void plex86_core_kernel_mode(struct plex86_core *core, uint64_t icount)
 	plex86_policy_kernel(&core->policy, icount);
 	core->user = false;
 	core->sample_ns = 0;
+	if (core->last)
+		plex86_laps_end(&core->last->laps, &core->lap, icount);
 	core->lap.most = 0;
 }
 

@@ -52,8 +52,8 @@ static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_fram
 	return copy;
 }
 
-bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
-			    plex86_gpa_t gpa, struct plex86_copy **copy)
+static bool can_execute(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
+			plex86_gpa_t gpa, struct plex86_copy **copy)
 {
 	struct plex86_world *w = s->world;
 	uint32_t found;
@@ -72,8 +72,17 @@ bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 		w->stats.filter_refused++;
 		return false;
 	}
-	plex86_check_next(s, la);
 	return true;	/* and watched, since it was scanned */
+}
+
+bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
+			    plex86_gpa_t gpa, struct plex86_copy **copy)
+{
+	bool can = can_execute(s, f, la, gpa, copy);
+
+	/* Bochs may come from there to the next page as well. */
+	plex86_check_next(s, la);
+	return can;
 }
 
 static void unmap_code(struct plex86_node *n)

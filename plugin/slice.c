@@ -265,6 +265,8 @@ static enum plex86_verdict stuck_at(struct plex86_run *run, plex86_gva_t at, boo
 		stuck_in(core, run->cpu);
 		run->own_ns = plex86_laps_work(laps, at, run->own_ns * PLEX86_NATIVE_INSNS_PER_NS,
 					       most) / PLEX86_NATIVE_INSNS_PER_NS;
+	} else if (run->own_ns < core->caps->round_trip_ns) {
+		run->own_ns = 0;	/* nothing tells it from noise */
 	}
 	verdict = end(run, PLEX86_SLICE_STUCK);
 	if (code)

@@ -156,7 +156,7 @@ static void merge(struct plex86_streams *s, unsigned int i)
 	}
 }
 
-bool plex86_is_opcode(struct plex86_streams *s, size_t place, bool weak)
+bool plex86_is_opcode(struct plex86_streams *s, size_t place)
 {
 	bool yes = false, no = false, sure = false, here;
 	unsigned int i;
@@ -182,8 +182,6 @@ bool plex86_is_opcode(struct plex86_streams *s, size_t place, bool weak)
 	}
 	for (i = s->n; i--;)
 		merge(s, i);
-	if (!weak)
-		return yes || !no;
 	if (!yes && (no || balance <= 0))
 		return false;
 	return sure || goes_on(s, place);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where instructions begin in a page of code, of which nothing says so.
+ * Where instructions begin in a page of code, of which nothing says so: a good guess.
  *
  * Decoding begins some way before a place, from a few bytes in a row: most such streams soon fall
  * into step with the real one.  Code of a regular pattern can keep one out of step for long, but
@@ -8,7 +8,7 @@
  * that did so lately has no say, but if all did.
  *
  * Constants between functions have such things every few bytes.  So what is not known to be code by
- * what comes before it must look like code by what follows, where a guess will do.
+ * what comes before it must look like code by what follows.
  */
 #ifndef PLEX86_STREAMS_H
 #define PLEX86_STREAMS_H
@@ -39,9 +39,8 @@ void plex86_streams_init(struct plex86_streams *s, bool long64, const uint8_t *c
 
 /*
  * Is there an instruction whose opcode is at @place, behind those that were asked about before, as
- * one of the plausible streams says?  If there are none: if most say so (@weak), or in any case.
- * @weak: and it looks like code.
+ * one of the plausible streams says, or most, if there are none, and does it look like code?
  */
-bool plex86_is_opcode(struct plex86_streams *s, size_t place, bool weak);
+bool plex86_is_opcode(struct plex86_streams *s, size_t place);
 
 #endif /* PLEX86_STREAMS_H */

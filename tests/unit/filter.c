@@ -497,9 +497,9 @@ static void patterns(void)
 	ok(!decoded(page));
 	memcpy(page + n, "\x8c\xe8\x90\x90\x90\x90", 6);
 	ok(decoded(page));
-	/* abort()'s HLT: what was long plausible still is. */
+	/* Behind HLT it is believed for a while. */
 	memset(page, 0x90, n);
-	page[n - 1] = 0xf4;
+	page[n - 70] = 0xf4;
 	memcpy(page + n, "\xb8\x00\x0f\x05\x00", 5);
 	ok(!plex86_filter_decode(page, PLEX86_FOUND_SYSCALL_INSN, PLEX86_FOUND_SYSCALL));
 	page[n - 9] = 0xf4;
@@ -695,6 +695,12 @@ static void tsc(void)
 		{ "\x0f\x01\xf9", 3, true, "rdtscp" },
 		{ "\x0f\x01\xfd", 3, true, "rdpru" },
 		{ "\x0f\x01\xf8", 3, false, "swapgs" },
+		{ "\xe6\x80\x0f\x31", 4, true, "out %al,$0x80; rdtsc" },
+		{ "\xd5\x10\x01\xc8\x0f\x31", 6, true, "behind REX2, which nobody knows" },
+		{ "\xc3\x0f\x0e\x0d\x0c\x0b\x0a\x09\x08\x07\x06\x05\x04\x03\x02\x01\x00\x0f\x31", 19,
+		  true, "behind constants" },
+		{ "\xe8\x08\x00\x00\x00" "CPUTIME\x00\x0f\x31", 15, true, "behind a string, called" },
+		{ "\xeb\x01\xb8\x0f\x31\x90\x90\x90", 8, true, "jmp .+3; .byte 0xb8" },
 		{ "\x8b\x0f\x31\xc0", 4, false, "mov (%rdi),%ecx; xor %eax,%eax" },
 		{ "\xb8\x0f\x31\x00\x00", 5, false, "mov $0x310f,%eax" },
 		{ "\x0f\x84\x0f\x31\x00\x00", 6, false, "je" },

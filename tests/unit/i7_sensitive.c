@@ -271,7 +271,7 @@ static void both_modes(void)
 	ok(!(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC));
 	end("SYSCALL in 32-bit code");
 
-	/* Its bytes are a part of MOV, until another page comes before. */
+	/* At the beginning of a page they count: who knows what comes before. */
 	begin(PAGING_LONG);
 	engine.caps.flags &= ~PLEX86_CAP_TRAP_SYSENTER;
 	engine.caps.flags |= PLEX86_CAP_SYSENTER_UD;
@@ -280,11 +280,22 @@ static void both_modes(void)
 	put(frame[1], "\x90\x0f\x05\x00", 4);
 	vm_core(2, false);
 	vm.cpu.mode = PLEX86_MODE_COMPAT;
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	ok(!(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC));
+	end("SYSCALL in 32-bit code, first in a page");
+
+	/* LSL's bytes are a part of MOV, until another page comes before. */
+	begin(PAGING_LONG);
+	engine.caps.flags &= ~PLEX86_CAP_DESCRIPTORS;
+	engine.caps.max_traps = 0;
+	put(frame[0] + PAGE - 1, "\xb8", 1);
+	put(frame[1], "\x90\x0f\x03\x00", 4);
+	vm_core(2, false);
 	ok(prot_after(CODE, 3) & prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC);
 	tables_map(&t, CODE, frame[2], P_USER);
 	exec(CODE);
 	ok(!(engine_prot(CODE + PAGE) & PLEX86_PROT_EXEC));
-	end("SYSCALL in 32-bit code, by what comes before");
+	end("LSL, by what comes before");
 }
 
 /* 64-bit code may jump to 32-bit code, where some hosts take SYSCALL for their own. */

@@ -96,7 +96,7 @@ static void noise(void)
 
 	begin();
 	for (i = 0; i < 400; i++) {
-		call(i % 4 ? 20 * TRIP : TRIP);
+		call(i % 4 ? 6 * TRIP : TRIP);
 		lap(500);
 		bad += i >= 200 && !account()->wait;
 	}
