@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The user program of the coherency tests: one operation per entry, called by
- * ops.c with operands in registers, ended by INT 0x80.  Each spins for cx
+ * ops.c with operands in registers, ended by "finish".  Each spins for cx
  * rounds before the operation and for di rounds after it, so that an
  * accelerator which hands over long bursts has really taken over.  LOOP does
  * not touch the flags.
@@ -18,7 +18,7 @@ agent_\name:
 	.macro	leave_after_spin
 	mov	_di, _cx
 2:	loop	2b
-	int	$VEC_INT80
+	finish
 	.endm
 
 	.section .user, "a"

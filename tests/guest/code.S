@@ -31,7 +31,7 @@ code_\name\()_end:
 	add	%eax, %esi
 	dec	%edx
 	jnz	2b
-	int	$VEC_INT80
+	finish
 	PROGRAM_END jit
 
 /* Each round at the next of 64 places in the page. */
@@ -49,7 +49,7 @@ code_\name\()_end:
 	add	%eax, %esi
 	dec	%edx
 	jnz	2b
-	int	$VEC_INT80
+	finish
 	PROGRAM_END jit_places
 
 /* Writes into the instruction that comes next, no jump between: dx rounds. */
@@ -64,7 +64,7 @@ code_\name\()_end:
 	add	%eax, %esi
 	dec	%edx
 	jnz	4b
-	int	$VEC_INT80
+	finish
 	PROGRAM_END self_modifying
 
 /* A loop that counts in a word of its own page: dx rounds, the word at bx. */
@@ -74,7 +74,7 @@ code_\name\()_end:
 	lock xaddl %esi, 4(_bx)
 	dec	%edx
 	jnz	2b
-	int	$VEC_INT80
+	finish
 	PROGRAM_END data_in_code
 
 /* Pushes and calls with the stack in the page of the code: dx rounds. */
@@ -87,7 +87,7 @@ code_\name\()_end:
 	add	%eax, %esi
 	dec	%edx
 	jnz	2b
-	int	$VEC_INT80
+	finish
 3:	ret
 	PROGRAM_END stack_in_code
 
@@ -98,7 +98,7 @@ code_\name\()_end:
 	mov	_dx, _cx
 	rep	movsb
 	.fill	32, 1, 0x90		/* NOPs, until INC EAX comes here */
-	int	$VEC_INT80
+	finish
 	PROGRAM_END copies_over_itself
 
 /* Patches a call in a hot loop between two targets: dx rounds, sum in si. */
@@ -117,7 +117,7 @@ code_\name\()_end:
 	.long	5f - 4f
 4:	dec	%edx
 	jnz	3b
-	int	$VEC_INT80
+	finish
 5:	add	$1, %esi
 	ret
 6:	add	$0x10000, %esi

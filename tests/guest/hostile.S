@@ -27,12 +27,12 @@ hostile_\name\()_end:
 
 	PROGRAM	read
 	mov	(_bx), %eax
-	int	$VEC_INT80
+	finish
 	PROGRAM_END read
 
 	PROGRAM	write
 	mov	%eax, (_bx)
-	int	$VEC_INT80
+	finish
 	PROGRAM_END write
 
 	PROGRAM	jump
@@ -62,7 +62,7 @@ hostile_\name\()_end:
 	PTR	90b, 91f, 92f
 	.section .user, "a"
 91:	.byte	\bytes
-	int	$VEC_INT80
+	finish
 92:
 	.endm
 

@@ -90,6 +90,11 @@
 #define VEC_LAPIC	0x30		/* local APIC timer */
 #define VEC_SPURIOUS	0x3f
 #define VEC_INT80	0x80
+
+/* regs.h, finish */
+#define FINISH_0		0x0f
+#define FINISH_1		0xb9
+#define FINISH_2		0xed
 #define VEC_SYSCALL	0x100		/* not vectors of the IDT: */
 #define VEC_SYSENTER	0x101
 #define VEC_GATE	0x102

@@ -32,4 +32,16 @@
 #define WORD 4
 #endif
 
+/*
+ * The end of a program, for run() as good as INT 0x80, which keeps its page from running natively
+ * where the host has it for itself: in 64-bit code it is an UD1 that nobody else has.
+ */
+	.macro	finish
+#ifdef __x86_64__
+	.byte	FINISH_0, FINISH_1, FINISH_2		/* ud1 %ebp, %ebp */
+#else
+	int	$VEC_INT80
+#endif
+	.endm
+
 #endif /* GUEST_REGS_H */

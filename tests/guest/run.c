@@ -69,6 +69,25 @@ static ulong stack_top(void)
 	return !BITS64 && u.flags & FL_VM ? top + 4 * sizeof(ulong) : top;
 }
 
+/* The end of a 64-bit program (regs.h) is one like all others. */
+static void take_finish(void)
+{
+	static const u8 finish[] = { FINISH_0, FINISH_1, FINISH_2 };
+	u8 at[sizeof(finish)];
+
+	if (!BITS64 || u.vec != 6 || u.cs != SEL_UCODE)
+		return;
+	for (u32 i = 0; i < sizeof(finish); i++)
+		if (!user_pa(u.ip + i))
+			return;
+	user_read(u.ip, at, sizeof(at));
+	if (memcmp(at, finish, sizeof(at)))
+		return;
+	u.vec = VEC_INT80;
+	u.ip += sizeof(finish);
+	u.flags &= ~(ulong)FL_RF;
+}
+
 static void run_once(void)
 {
 	bad_frame = 0;
@@ -96,6 +115,7 @@ static void run_once(void)
 		u.vec = VEC_BAD_FRAME;
 		u.err = bad_frame;
 	}
+	take_finish();
 	run_how = RUN_IRET;	/* after a tick only IRET can go back */
 }
 

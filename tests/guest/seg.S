@@ -3,7 +3,7 @@
  * User programs of the segment and virtual-8086 tests.  32- and 16-bit code in
  * both images: the 64-bit kernel runs the former in compatibility mode.
  */
-#include "layout.h"
+#include "regs.h"
 
 	.macro	PROGRAM name
 	.balign	16
@@ -157,20 +157,20 @@ seg_\name\()_end:
 	dec	%edi
 	jz	1f
 	jmp	*%r9
-1:	int	$VEC_INT80
+1:	finish
 	PROGRAM_END widths64
 
 	PROGRAM	load_segs64		/* in 64-bit code ds has no base, fs has */
 1:	loop	1b
 	mov	(%rsi), %eax
 	mov	%fs:(%rdi), %edx
-	int	$VEC_INT80
+	finish
 	PROGRAM_END load_segs64
 
 	PROGRAM	far_call64
 1:	loop	1b
 	lcall	*U_DATA
-	int	$VEC_INT80
+	finish
 	PROGRAM_END far_call64
 #else
 	PROGRAM	load_pointers		/* LES, LFS, LSS from si */

@@ -17,20 +17,20 @@ sens_\name\()_end:
 	mov	%esi, %eax
 	mov	%edi, %ecx
 	cpuid
-	int	$VEC_INT80
+	finish
 	PROGRAM_END cpuid
 
 	PROGRAM	cpuid_hidden		/* the bytes lie within another instruction */
 	xor	%eax, %eax
 	jmp	1f + 1
-1:	mov	$0x90c3a20f, %edi	/* ... 0f a2 c3: CPUID; then INT 0x80 comes by RET */
+1:	mov	$0x90c3a20f, %edi	/* ... 0f a2 c3: CPUID; then "finish" comes by RET */
 	PROGRAM_END cpuid_hidden
 
 	PROGRAM	cpuid_prefixed
 	xor	%eax, %eax
 	.byte	0x66, 0x3e
 	cpuid
-	int	$VEC_INT80
+	finish
 	PROGRAM_END cpuid_prefixed
 
 	PROGRAM	cpuid_written		/* writes CPUID; RET to bx and calls it */
@@ -40,20 +40,20 @@ sens_\name\()_end:
 	mov	_bx, _si
 	xor	%eax, %eax
 	call	*_si
-	int	$VEC_INT80
+	finish
 	PROGRAM_END cpuid_written
 
 	PROGRAM	call_leaf0		/* calls bx with eax = 0 */
 	mov	_bx, _si
 	xor	%eax, %eax
 	call	*_si
-	int	$VEC_INT80
+	finish
 	PROGRAM_END call_leaf0
 
 	PROGRAM	xgetbv			/* of register si */
 	mov	%esi, %ecx
 	xgetbv
-	int	$VEC_INT80
+	finish
 	PROGRAM_END xgetbv
 
 	PROGRAM	tables			/* SGDT, SIDT, SLDT, STR, SMSW to bx */
@@ -65,7 +65,7 @@ sens_\name\()_end:
 	sldt	%eax
 	str	%edx
 	smsw	%esi
-	ud2				/* strict=1 may refuse a page with INT 0x80 for that alone */
+	ud2
 	PROGRAM_END tables
 
 	PROGRAM	lar			/* selector dx: result to ax (old: bx), ZF to si */
@@ -74,7 +74,7 @@ sens_\name\()_end:
 	mov	$0, %esi
 	jnz	1f
 	inc	%esi
-1:	int	$VEC_INT80
+1:	finish
 	PROGRAM_END lar
 
 	PROGRAM	lsl
@@ -83,7 +83,7 @@ sens_\name\()_end:
 	mov	$0, %esi
 	jnz	1f
 	inc	%esi
-1:	int	$VEC_INT80
+1:	finish
 	PROGRAM_END lsl
 
 	PROGRAM	verr_verw		/* si: bit 0 readable, bit 1 writable */
@@ -94,7 +94,7 @@ sens_\name\()_end:
 1:	verw	%dx
 	jnz	1f
 	or	$2, %esi
-1:	int	$VEC_INT80
+1:	finish
 	PROGRAM_END verr_verw
 
 	PROGRAM	read_selectors
@@ -112,30 +112,30 @@ sens_\name\()_end:
 	pop	_bp
 	mov	%cs, U_DATA
 	mov	%ss, U_DATA + 2
-	int	$VEC_INT80
+	finish
 	PROGRAM_END read_selectors
 
 	PROGRAM	xsave			/* everything, to bx (64-aligned) */
 	mov	$-1, %eax
 	mov	$-1, %edx
 	xsave	(_bx)
-	int	$VEC_INT80
+	finish
 	PROGRAM_END xsave
 
 	PROGRAM	rdpmc			/* counter si */
 	mov	%esi, %ecx
 	rdpmc
-	int	$VEC_INT80
+	finish
 	PROGRAM_END rdpmc
 
 	PROGRAM	vaddps
 	vaddps	%ymm0, %ymm1, %ymm2
-	int	$VEC_INT80
+	finish
 	PROGRAM_END vaddps
 
 	PROGRAM	addps
 	addps	%xmm0, %xmm1
-	int	$VEC_INT80
+	finish
 	PROGRAM_END addps
 
 	PROGRAM	divps_by_zero		/* with #Z unmasked */
@@ -147,25 +147,25 @@ sens_\name\()_end:
 	pslld	$23, %xmm1
 	xorps	%xmm0, %xmm0
 	divps	%xmm0, %xmm1
-	int	$VEC_INT80
+	finish
 	PROGRAM_END divps_by_zero
 
 	PROGRAM	fld1
 	fld1
-	int	$VEC_INT80
+	finish
 	PROGRAM_END fld1
 
 #ifdef __x86_64__
 	PROGRAM	fsgsbase
-	rdfsbase %rsi			/* not rax: INT 0x80 may cost its upper half (docs/limits.md) */
+	rdfsbase %rsi
 	wrgsbase %rbx
 	rdgsbase %rdx
-	int	$VEC_INT80
+	finish
 	PROGRAM_END fsgsbase
 
 	PROGRAM	write_bases		/* from bx and si */
 	wrfsbase %rbx
 	wrgsbase %rsi
-	int	$VEC_INT80
+	finish
 	PROGRAM_END write_bases
 #endif

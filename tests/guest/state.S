@@ -43,7 +43,7 @@ state_\name\()_end:
 	popf
 	pushf
 	pop	_dx
-	int	$VEC_INT80
+	finish
 	PROGRAM_END push_pop
 
 	PROGRAM	vector_mix		/* dx rounds */
@@ -61,7 +61,7 @@ state_\name\()_end:
 	addpd	%xmm2, %xmm3
 	dec	%edx
 	jnz	1b
-	int	$VEC_INT80
+	finish
 	PROGRAM_END vector_mix
 
 	PROGRAM	vector_mix_avx
@@ -75,7 +75,7 @@ state_\name\()_end:
 	vshufps	$0x4e, %ymm7, %ymm1, %ymm0
 	dec	%edx
 	jnz	1b
-	int	$VEC_INT80
+	finish
 	PROGRAM_END vector_mix_avx
 
 	PROGRAM	x87_mix
@@ -95,7 +95,7 @@ state_\name\()_end:
 	jnz	1b
 	fldl2t
 	fldlg2
-	int	$VEC_INT80
+	finish
 	PROGRAM_END x87_mix
 
 	PROGRAM	yielder			/* ax += si, and x87 and SSE accumulators; forever */
@@ -111,12 +111,12 @@ state_\name\()_end:
 	fld1
 	faddp
 	paddd	%xmm1, %xmm0
-	int	$VEC_INT80
+	finish
 	jmp	1b
 	PROGRAM_END yielder
 
 	PROGRAM	steps
-	int	$VEC_INT80		/* here the kernel sets TF */
+	finish		/* here the kernel sets TF */
 	mov	$5, %ecx
 1:	push	_cx
 	call	2f
@@ -138,5 +138,5 @@ state_\name\()_end:
 	je	1f
 	nop
 1:	ret
-3:	int	$VEC_INT80
+3:	finish
 	PROGRAM_END steps

@@ -28,8 +28,6 @@ PROGRAM(fld1);
 PROGRAM(fsgsbase);
 PROGRAM(write_bases);
 #define LOAD(name) load_blob(sens_##name, sens_##name##_end)
-/* With UD2 in place of INT 0x80, which 64-bit code may not have natively under strict=1. */
-#define LOAD_TO_UD2(name) load_blob(sens_##name, (const u8 *)((ulong)sens_##name##_end - 2))
 
 #define CR0_EM		4u
 #define CR4_UMIP	0x800u
@@ -114,10 +112,11 @@ static void cpuid_in_the_middle(void)
 {
 	LOAD(cpuid_hidden);
 	user_put32(U_DATA, 0);
-	/* The program ends in RET: to an INT 0x80 of the agent's. */
+	/* The program ends in RET: to the agent's end. */
 	u.sp = U_STACK_TOP - 64;
 	for (u32 i = 0; i < PAGE; i++)
-		if (*(u8 *)phys(user_pa(U_AGENT + i)) == 0xcd) {
+		if (*(u8 *)phys(user_pa(U_AGENT + i)) == (BITS64 ? FINISH_0 : 0xcd) &&
+		    *(u8 *)phys(user_pa(U_AGENT + i + 1)) == (BITS64 ? FINISH_1 : VEC_INT80)) {
 			ulong to = U_AGENT + i;
 
 			user_write(u.sp, &to, sizeof(to));
@@ -181,10 +180,8 @@ static void xcr0_narrowed(void)
 	if (!(fpu_xcr0 & 4))
 		return;
 	__asm__ volatile("xsetbv" : : "a"(3), "d"(0), "c"(0));
-	LOAD_TO_UD2(vaddps);
-	expect(run() == 6 && u.ip == U_BLOB);
 	LOAD(vaddps);
-	expect(run() == 6);
+	expect(run() == 6 && u.ip == U_BLOB);
 	LOAD(addps);
 	expect(run() == VEC_INT80);
 	LOAD(xgetbv);			/* last: it may leave the page to Bochs */
@@ -306,9 +303,9 @@ static void descriptors_seen(void)
 	u32 h = FNV_START, valid = 0;
 	u32 most = spinning ? 64 : 0;		/* spin before the first ones only */
 
-	LOAD_TO_UD2(lar);
+	LOAD(lar);
 	u.dx = SEL_XONLY;			/* no other system has it there */
-	expect(run() == 6 && u.si == 1);
+	expect(run() == VEC_INT80 && u.si == 1);
 	for (u32 sel = 0; sel < GDT_SLOTS * 8 + 32; sel++) {
 		u32 out[3];
 		u32 keep = spin;

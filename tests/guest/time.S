@@ -80,7 +80,7 @@ time_\name\()_end:
 	.byte	0xf2, 0x0f, 0xae, 0xf1		/* umwait %ecx */
 	dec	%esi
 	jnz	1b
-	int	$VEC_INT80
+	finish
 	PROGRAM_END umwait
 
 	PROGRAM	tsc_order		/* dx rounds; bx counts steps backwards */
@@ -99,17 +99,17 @@ time_\name\()_end:
 	mov	%edx, %edi
 	dec	%ebp
 	jnz	1b
-	int	$VEC_INT80
+	finish
 	PROGRAM_END tsc_order
 
 	PROGRAM	rdtsc
 	rdtsc
-	int	$VEC_INT80
+	finish
 	PROGRAM_END rdtsc
 
 	PROGRAM	rdtscp
 	rdtscp
-	int	$VEC_INT80
+	finish
 	PROGRAM_END rdtscp
 
 	PROGRAM	cli_then_sti		/* IOPL 3: a tick that came in between is taken after STI */

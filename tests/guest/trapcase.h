@@ -47,13 +47,13 @@ u_\name:
 	popf
 	.endm
 
-/* A program that ends by INT 0x80: what it has in its registers is the result. */
+/* A program that comes to its end: what it has in its registers is the result. */
 	.macro	DONE name, flags=0
 	TRAP	"\name", VEC_INT80, 0, "\flags"
 	.endm
 
 	.macro	ENDDONE
-	int	$VEC_INT80
+	finish
 1:
 	END
 	.endm

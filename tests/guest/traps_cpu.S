@@ -118,8 +118,10 @@
 1:	int	$0xff
 	END
 
-	DONE	int_80
-	ENDDONE
+	TRAP	int_80, VEC_INT80
+	int	$VEC_INT80
+1:
+	END
 
 /* Refused by the gate they are faults, of the instruction with its prefixes. */
 	TRAP	int3_closed, 13, 0x1a, F_CLOSED
@@ -275,6 +277,6 @@
 	sfence
 	prefetcht0 U_DATA
 	movnti	%eax, U_DATA
-	int	$VEC_INT80
+	finish
 1:
 	END
