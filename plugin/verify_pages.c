@@ -68,6 +68,8 @@ uint64_t plex86_verify_budget(struct plex86_verify *v, uint64_t ticks)
 		ns = MIN_BUDGET_NS;
 	if (ns > PLEX86_VERIFY_NS)
 		ns = PLEX86_VERIFY_NS;
+	/* The switch takes its part first: of a short budget nothing may be left. */
+	ns += v->world->caps->round_trip_ns;
 	/* Engines may put map operations off until they run. */
 	ns += v->queued * v->world->caps->map_page_ns;
 	v->queued = 0;

@@ -22,23 +22,22 @@ ln -s "$top_builddir"/bochs/plugins/* "$work/plugins/"
 ln -sf "$plugin" "$work/plugins/libbx_plex86.so"
 
 model=$(default_model)
-# Segments and hostile code: little there keeps slices from being compared. (Code
-# with segments of its own runs in Bochs, which leaves few slices that write to memory: in long mode two or one,
-# in the three 32-bit modes four.) No random programs: what the manual leaves undefined would be found, too.
-options=(-c "$model" -g 0x30 -s 200000 -n 0 -t 120 -b "$BOCHS")
+# Segments and hostile code (0x30): little there keeps slices from being compared; and the page
+# tests (2), which write to memory. No random programs: what the manual leaves undefined would be found, too.
+options=(-c "$model" -n 0 -t 120 -b "$BOCHS")
 
-plain() {		# plain BITS
-	"$run" "${options[@]}" bochs "$(image "$1")" >"$work/plain$1.log"
+plain() {		# plain BITS GROUPS SPIN
+	"$run" "${options[@]}" -g "$2" -s "$3" bochs "$(image "$1")" >"$work/plain$1-$2.log"
 }
 
 image() {		# image BITS
 	[ "$1" = 64 ] && echo "$image64" || echo "$image32"
 }
 
-broken() {		# broken WHERE EVERY BITS: one run
+broken() {		# broken WHERE EVERY BITS GROUPS SPIN: one run
 	rm -f "$work/$1".*
 	PLEX86_PLUGINS=$work/plugins PLEX86_BREAK=$1,$2 PLEX86_BREAK_LOG=$work/$1.flips \
-		"$run" -k "$work" "${options[@]}" -x "panic: action=report" -x "plex86: engine=process, \
+		"$run" -k "$work" "${options[@]}" -g "$4" -s "$5" -x "panic: action=report" -x "plex86: engine=process, \
 verify=1, verify_case=$work/$1.case, stats=$work/$1.json" bochs "$(image "$3")" >"$work/$1.log"
 }
 
@@ -46,8 +45,9 @@ differences() {		# differences WHERE: of the statistics of verify mode
 	awk -F '[:,]' '/"verify"/ { on = 1 } on && /"differences"/ { print $2; exit }' "$work/$1.json"
 }
 
-tap "the test kernel runs under plain Bochs" plain 64
-tap "and the one of 32 bits" plain 32
+tap "the test kernel runs under plain Bochs" plain 64 0x30 200000
+tap "its page tests, too" plain 64 2 300
+tap "and the one of 32 bits" plain 32 0x30 200000
 # matched WHERE: each flip is followed by its slice's end before there is another, and that is a
 # difference found, or a slice that verify mode says it can't compare (docs/verify.md); nothing
 # is found without a flip.
@@ -66,23 +66,25 @@ matched() {		# matched WHERE LEAST: flips
 }
 
 engine_runs32 process && runs32=yes || runs32=
-while read -r where every least bits; do
+while read -r where every least bits groups spin; do
 	if [ "$bits" = 32 ] && [ -z "$runs32" ]; then
-		tap_skip "a bit flipped in a $where" "this host runs no 32-bit code, and long mode has too few slices for it"
+		tap_skip "a bit flipped in a $where, in 32-bit code" "this host runs none"
 		continue
 	fi
-	tap "a run with a bit flipped in a $where now and then" broken "$where" "$every" "$bits"
+	tap "a run of $bits-bit code with a bit flipped in a $where now and then" \
+		broken "$where" "$every" "$bits" "$groups" "$spin"
 	tap "each is found" matched "$where" "$least"
 	tap_is "as many as verify mode counts" "$(grep -c '^found' "$work/$where.flips")" \
 		"$(differences "$where")"
 	echo "# $(matched "$where" "$least")"
 	tap "the case says what differs" grep -q '^# ' "$work/$where.case"
 	tap "the guest saw none" "$top_srcdir/tests/guest/compare-logs" \
-		-k "$top_srcdir/tests/guest/limits-process" "$work/plain$bits.log" "$work/$where.log"
+		-k "$top_srcdir/tests/guest/limits-process" "$work/plain$bits-$groups.log" "$work/$where.log"
 done <<-'END'
-	register 2 10 64
-	flag 2 10 64
-	vector 2 10 64
-	memory 1 2 32
+	register 2 10 64 0x30 200000
+	flag 2 10 64 0x30 200000
+	vector 2 10 64 0x30 200000
+	memory 1 20 64 2 300
+	memory 1 2 32 0x30 200000
 END
 tap_done
