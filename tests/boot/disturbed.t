@@ -55,12 +55,12 @@ native() {
 stop_and_kill() {
 	local victim stopped=0 killed=0
 	while kill -0 "$1" 2>/dev/null; do
-		sleep "0.0$((RANDOM % 9 + 1))"
+		sleep "0.0$((RANDOM % 5 + 1))"
 		spaces=()
 		spaces_of "$1"
 		[ "${#spaces[@]}" -gt 2 ] || continue
 		victim=${spaces[2 + RANDOM % (${#spaces[@]} - 2)]}
-		if [ $((RANDOM % 8)) = 0 ]; then
+		if [ $((RANDOM % 3)) = 0 ]; then
 			kill -KILL "$victim" && killed=$((killed + 1))
 			continue
 		fi
@@ -70,6 +70,12 @@ stop_and_kill() {
 		kill -CONT "$victim"
 	done 2>/dev/null
 	echo "$stopped stopped, $killed killed"
+	[ "$stopped" -ge 5 ] && [ "$killed" -ge 5 ]
+}
+
+# Containers that were missed when they were wanted.
+lost() {
+	sed -n 's/.*"spaces_lost": *\([0-9]*\).*/\1/p' "$work/$1/stats.json" | head -n 1
 }
 
 # SIGUSR2 is the 12th of the signals that process $1 catches.
@@ -137,6 +143,7 @@ else
 		"vm.max_map_count is $(cat /proc/sys/vm/max_map_count) here: too many for this guest's memory"
 fi
 tap "its containers are stopped and killed" survives killed '' stop_and_kill
+tap "some of them in use" test "$(lost killed)" -ge 1
 tap "Bochs may open few files" survives files 'ulimit -n 40' true
 tap "Bochs has little address space" survives space 'ulimit -v 1500000' true
 tap "Bochs has a small stack and may lock no memory" \

@@ -122,6 +122,32 @@ sens_\name\()_end:
 	finish
 	PROGRAM_END xsave
 
+	PROGRAM	xsaveopt
+	mov	$-1, %eax
+	mov	$-1, %edx
+	xsaveopt (_bx)
+	finish
+	PROGRAM_END xsaveopt
+
+	PROGRAM	xsavec
+	mov	$-1, %eax
+	mov	$-1, %edx
+	xsavec	(_bx)
+	finish
+	PROGRAM_END xsavec
+
+	PROGRAM	xrstor			/* everything that is in use, from bx */
+	mov	$-1, %eax
+	mov	$-1, %edx
+	xrstor	(_bx)
+	finish
+	PROGRAM_END xrstor
+
+	PROGRAM	rdpid
+	.byte	0xf3, 0x0f, 0xc7, 0xf8		/* rdpid _ax */
+	finish
+	PROGRAM_END rdpid
+
 	PROGRAM	rdpmc			/* counter si */
 	mov	%esi, %ecx
 	rdpmc

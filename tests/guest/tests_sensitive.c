@@ -20,6 +20,10 @@ PROGRAM(lsl);
 PROGRAM(verr_verw);
 PROGRAM(read_selectors);
 PROGRAM(xsave);
+PROGRAM(xsaveopt);
+PROGRAM(xsavec);
+PROGRAM(xrstor);
+PROGRAM(rdpid);
 PROGRAM(rdpmc);
 PROGRAM(vaddps);
 PROGRAM(addps);
@@ -34,6 +38,8 @@ PROGRAM(write_bases);
 #define CR4_FSGSBASE	0x10000u
 #define CPUID_7_FSGSBASE 1u		/* ebx */
 #define CPUID_7_UMIP	4u		/* ecx */
+#define CPUID_7_RDPID	0x400000u	/* ecx */
+#define MSR_TSC_AUX	0xc0000103
 #define XSAVE_CANARY	0x5a
 
 static bool same_as_kernel(u32 leaf, u32 sub, u32 *h)
@@ -218,6 +224,69 @@ static void xsave_area(void)
 	/* Registers only: the last-instruction pointers have their own tests. */
 	memset(area + 6, 0, 18);
 	say("  image %h %h\n", fnv(FNV_START, area + 32, 128), fnv(FNV_START, area + 160, 128));
+}
+
+/* With less in XCR0 it writes less, and XRSTOR takes no more. */
+static void xsave_narrowed(void)
+{
+	static const struct {
+		const u8 *start, *end;
+		u32 feature;		/* CPUID 0DH.1, EAX */
+	} saves[] = {
+		{ sens_xsave, sens_xsave_end, 0 },
+		{ sens_xsaveopt, sens_xsaveopt_end, 1 },
+		{ sens_xsavec, sens_xsavec_end, 2 },
+	};
+	u32 r[4];
+	u8 *area;
+
+	if (!(fpu_xcr0 & 4))
+		return;
+	cpuid(0xd, 1, r);
+	area = phys(map_new(cur, VA, 1, P_URW));
+	__asm__ volatile("xsetbv" : : "a"(3), "d"(0), "c"(0));
+	for (u32 i = 0; i < sizeof(saves) / sizeof(saves[0]); i++) {
+		bool beyond = false;
+
+		if ((r[0] & saves[i].feature) != saves[i].feature)
+			continue;
+		memset(area, XSAVE_CANARY, PAGE);
+		memset(area + 512, 0, 64);
+		load_blob(saves[i].start, saves[i].end);
+		u.bx = VA;
+		expect(run() == VEC_INT80);
+		expect((*(u64 *)(area + 512) & ~(u64)3) == 0);
+		for (u32 j = 576; j < PAGE; j++)
+			beyond |= area[j] != XSAVE_CANARY;
+		expect(!beyond);
+	}
+	memset(area + 512, 0, 64);
+	LOAD(xrstor);
+	u.bx = VA;
+	expect(run() == VEC_INT80);
+	area[512] = 4;			/* not in XCR0 */
+	LOAD(xrstor);
+	u.bx = VA;
+	expect(run() == 13 && u.err == 0);
+	__asm__ volatile("xsetbv" : : "a"((u32)fpu_xcr0), "d"((u32)(fpu_xcr0 >> 32)), "c"(0));
+}
+
+/* The guest's number of the processor, not the host's. */
+static void rdpid(void)
+{
+	u32 r[4];
+
+	cpuid(0, 0, r);
+	if (r[0] < 7)
+		return;
+	cpuid(7, 0, r);
+	if (!(r[2] & CPUID_7_RDPID))
+		return;
+	for (u32 i = 1; i <= 3; i++) {
+		wrmsr(MSR_TSC_AUX, 0x12340 + i);
+		LOAD(rdpid);
+		expect(run() == VEC_INT80 && u.ax == 0x12340 + i);
+	}
 }
 
 static void control_bits_off(void)
@@ -481,6 +550,8 @@ void tests_sensitive(void)
 		{ "xgetbv", ENV_ALL, xgetbv },
 		{ "xcr0_narrowed", ENV_ALL, xcr0_narrowed },
 		{ "xsave_area", ENV_ALL, xsave_area },
+		{ "xsave_narrowed", ENV_ALL, xsave_narrowed },
+		{ "rdpid", ENV_ALL, rdpid },
 		{ "control_bits_off", ENV_ALL, control_bits_off },
 		{ "tables", ENV_ALL, tables },
 		{ "umip", ENV_ALL, umip },
