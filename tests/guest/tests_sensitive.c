@@ -244,6 +244,7 @@ static void xsave_narrowed(void)
 		return;
 	cpuid(0xd, 1, r);
 	area = phys(map_new(cur, VA, 1, P_URW));
+	fpu_pattern(5);
 	__asm__ volatile("xsetbv" : : "a"(3), "d"(0), "c"(0));
 	for (u32 i = 0; i < sizeof(saves) / sizeof(saves[0]); i++) {
 		bool beyond = false;
