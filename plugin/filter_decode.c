@@ -25,6 +25,9 @@
 #include "inside.h"
 #include "streams.h"
 
+/* Places in a page that are looked at, where the answer must be certain. */
+#define MANY	64
+
 /* Nearer to the beginning of a page the page before it has a say. */
 #define EARLY	64
 
@@ -175,14 +178,31 @@ static uint32_t find_both(uint32_t mask, const uint8_t *code, size_t len, size_t
 	return found | find(mask & ~found, false, code, len, from, to);
 }
 
+/* So many that to look at each takes too long?  No compiler makes such a page. */
+static bool too_many(const uint8_t *code, uint32_t bytes)
+{
+	unsigned int n = 0;
+	size_t i;
+
+	for (i = 0; i < PLEX86_PAGE_SIZE && n <= MANY; i++)
+		n += !!(plex86_filter_at(code + i, PLEX86_PAGE_SIZE - i) & bytes);
+	return n > MANY;
+}
+
 uint32_t plex86_filter_decode(const uint8_t *code, uint32_t mask, uint32_t bytes)
 {
+	uint32_t found = 0;
 	unsigned int k;
 
-	for (k = 0; k < NKINDS; k++)
+	for (k = 0; k < NKINDS; k++) {
 		if (!(kinds[k].bytes & (bytes | PLEX86_FOUND_UNSCANNED)))
 			mask &= ~kinds[k].found;
-	return !mask ? 0 : find_both(mask, code, PLEX86_PAGE_SIZE, EARLY, PLEX86_PAGE_SIZE);
+		else if ((mask & kinds[k].found & ~PLEX86_FOUND_GUESSED) &&
+			 too_many(code, kinds[k].bytes))
+			found |= kinds[k].found;
+	}
+	mask &= ~found;
+	return !mask ? found : found | find_both(mask, code, PLEX86_PAGE_SIZE, EARLY, PLEX86_PAGE_SIZE);
 }
 
 uint32_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, uint32_t mask)

@@ -7,7 +7,11 @@
 
 /* How far before a place decoding begins, and from how many bytes in a row. */
 #define RUN_UP	256
-#define STARTS	4
+#define STARTS	PLEX86_MAX_INSN
+
+/* A function begins there, as far behind a RET or JMP as constants may take. */
+#define ALIGNED	16
+#define BEHIND	32
 
 /* So many bytes must have been instructions of a program. */
 #define PLAUSIBLE 64
@@ -59,19 +63,42 @@ static bool rare(const uint8_t *p, bool long64, bool repeated)
 	return false;
 }
 
+/* Is the opcode at @p a near jump or call by an offset that takes 16 or 32 bits? */
+static bool near(const uint8_t *p)
+{
+	return p[0] == 0xe8 || p[0] == 0xe9 || (p[0] == 0x0f && (p[1] & 0xf0) == 0x80);
+}
+
 /* Does the instruction of @n bytes at @at look like one of a program? */
 static bool usual(const struct code *c, size_t at, size_t n)
 {
 	const uint8_t *p = c->p + at, *end = p + n;
-	bool repeated = false, rex = false;
+	bool repeated = false, rex = false, narrow = false;
 
 	for (; p < end && plex86_is_prefix(*p, c->long64); p++) {
 		if (rex)
 			return false;	/* REX counts for what it is before */
 		repeated |= *p == 0xf2 || *p == 0xf3;
 		rex = c->long64 && (*p & 0xf0) == 0x40;
+		narrow |= *p == 0x66;
+		narrow &= !(rex && (*p & 8));
 	}
-	return p + 1 >= end || !rare(p, c->long64, repeated);
+	if (p + 1 >= end)
+		return true;
+	/* With 66 they are shorter on AMD's CPUs than on Intel's (APM vol. 3, 1.2.7). */
+	return !rare(p, c->long64, repeated) && !(c->long64 && narrow && near(p));
+}
+
+/* Behind it may be anything. */
+static bool leaves(const struct code *c, size_t at, size_t n)
+{
+	const uint8_t *p = c->p + at, *end = p + n;
+
+	while (p + 1 < end && plex86_is_prefix(*p, c->long64))
+		p++;
+	return p[0] == 0xc3 || p[0] == 0xc2 || p[0] == 0xe9 || p[0] == 0xeb || p[0] == 0xcc ||
+	       (p + 1 < end && ((p[0] == 0xff && ((p[1] >> 3) & 7) == 4) ||
+				(p[0] == 0x0f && p[1] == 0x0b)));
 }
 
 /* The length of the instruction at @at; 0: no program has that. */
@@ -86,14 +113,16 @@ static size_t length_at(const struct code *c, size_t at)
 /* Where the relative jump or call of @n bytes at @at goes to, if it is one; else 0. */
 static size_t target(const struct code *c, size_t at, size_t n)
 {
-	const uint8_t *p = c->p + at;
+	const uint8_t *p = c->p + at, *end = p + n;
 	int32_t far;
 
-	if (n == 2 && ((p[0] & 0xf0) == 0x70 || p[0] == 0xeb || (p[0] & 0xfc) == 0xe0))
+	while (p + 1 < end && plex86_is_prefix(*p, c->long64))
+		p++;
+	if (p + 2 == end && ((p[0] & 0xf0) == 0x70 || p[0] == 0xeb || (p[0] & 0xfc) == 0xe0))
 		return at + n + (size_t)(int8_t)p[1];
-	if ((n == 5 && (p[0] == 0xe8 || p[0] == 0xe9)) ||
-	    (n == 6 && p[0] == 0x0f && (p[1] & 0xf0) == 0x80)) {
-		memcpy(&far, p + n - sizeof(far), sizeof(far));
+	/* XBEGIN is C7 F8. */
+	if (end - p > (int)sizeof(far) && (near(p) || (p[0] == 0xc7 && p[1] == 0xf8))) {
+		memcpy(&far, end - sizeof(far), sizeof(far));
 		return at + n + (size_t)far;
 	}
 	return 0;
@@ -102,7 +131,7 @@ static size_t target(const struct code *c, size_t at, size_t n)
 /* Decoding from @at on, what is at @place?  @follow: from targets on the way, too. */
 static enum meets meets(const struct code *c, size_t at, size_t place, bool follow)
 {
-	size_t since = at, n, to;
+	size_t since = at, left = 0, n, to;
 
 	for (;; at += n) {
 		n = length_at(c, at);
@@ -114,6 +143,8 @@ static enum meets meets(const struct code *c, size_t at, size_t place, bool foll
 			break;
 		if (!usual(c, at, n))
 			since = at + n;
+		if (leaves(c, at, n))
+			left = at + n;
 		to = follow ? target(c, at, n) : 0;
 		if (to > at + n && to <= place && meets(c, to, place, false) == OPCODE)
 			return OPCODE;
@@ -122,6 +153,8 @@ static enum meets meets(const struct code *c, size_t at, size_t place, bool foll
 		at++;
 	if (at == place)
 		return OPCODE;
+	if (place % ALIGNED == 0 && left && place <= left + BEHIND)
+		return DOUBT;
 	return place >= since + PLAUSIBLE ? WITHIN : DOUBT;
 }
 

@@ -701,19 +701,39 @@ static void tsc(void)
 		  true, "behind constants" },
 		{ "\xe8\x08\x00\x00\x00" "CPUTIME\x00\x0f\x31", 15, true, "behind a string, called" },
 		{ "\xeb\x01\xb8\x0f\x31\x90\x90\x90", 8, true, "jmp .+3; .byte 0xb8" },
+		{ "\xf2\xe9\x01\x00\x00\x00\xb8\x0f\x31\x90\x90\x90", 12, true, "bnd jmp; .byte 0xb8" },
 		{ "\x8b\x0f\x31\xc0", 4, false, "mov (%rdi),%ecx; xor %eax,%eax" },
 		{ "\xb8\x0f\x31\x00\x00", 5, false, "mov $0x310f,%eax" },
 		{ "\x0f\x84\x0f\x31\x00\x00", 6, false, "je" },
 		{ "\x83\xe0\x0f\x01\xf9", 5, false, "and $15,%eax; add %edi,%ecx" },
 	};
 	static const uint8_t constants[] = { 0xf4, 0xec, 0xf4, 0xe4, 0xf4, 0xec, 0xf4, 0xf4 };
+	/* mov 0x1bc(%rsi),%eax; cmp %eax,0x1bc(%rdi); jne */
+	static const char compares[] = "\x8b\x86\xbc\x01\x00\x00\x39\x87\xbc\x01\x00\x00\x75\x10";
 	static uint8_t page[SIZE];
-	unsigned int i;
+	unsigned int i, shift, found = 0;
 
 	decode(PLEX86_FOUND_TSC_64, cases, sizeof(cases) / sizeof(cases[0]),
 	       "\x55\x48\x89\xe5\x48\x8b\x78\x08\x48\x85\xff", 11);
 	decode(PLEX86_FOUND_TSC_32, cases, sizeof(cases) / sizeof(cases[0]),
 	       "\x55\x89\xe5\x8b\x78\x08\x85\xff", 8);
+	/* A pattern that keeps decoding out of step, if it did not begin at the right byte: a compiler's. */
+	for (shift = 0; shift < sizeof(compares) - 1; shift++) {
+		memset(page, 0x90, SIZE);
+		for (i = 1000 + shift; i + sizeof(compares) < 3000; i += sizeof(compares) - 1)
+			memcpy(page + i, compares, sizeof(compares) - 1);
+		memcpy(page + i, "\x0f\x31", 2);
+		found += !!plex86_filter_decode(page, PLEX86_FOUND_TSC_64, PLEX86_FOUND_TSC);
+	}
+	is(found, shift, "behind a pattern");
+	/* Where a function can begin behind data. */
+	memset(page, 0x90, SIZE);
+	memcpy(page + 992, "\xc3\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\xb8\x0f\x31", 18);
+	ok(plex86_filter_decode(page, PLEX86_FOUND_TSC_64, PLEX86_FOUND_TSC));
+	/* Too many to look at. */
+	for (i = 0; i + 5 < SIZE; i += 5)
+		memcpy(page + i, "\xb8\x0f\x31\x00\x00", 5);
+	ok(plex86_filter_decode(page, PLEX86_FOUND_TSC_64, PLEX86_FOUND_TSC));
 	/* In case of doubt it is one: whatever comes behind data, or first in a page. */
 	for (i = 0; i < SIZE; i++)
 		page[i] = constants[i % sizeof(constants)];
