@@ -81,7 +81,7 @@ uint32_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b);
 				 PLEX86_FOUND_UMIP_64 | PLEX86_FOUND_UMIP_32 | \
 				 PLEX86_FOUND_INT80_64)
 
-/* Those among them that few programs have: a good guess will do.  The rest is there in case of doubt. */
+/* Those among them that few programs have: a good guess will do.  The rest: in case of doubt. */
 #define PLEX86_FOUND_GUESSED	(PLEX86_FOUND_DECODED & ~(PLEX86_FOUND_SYSCALL_INSN | \
 							  PLEX86_FOUND_TSC_64 | PLEX86_FOUND_TSC_32))
 

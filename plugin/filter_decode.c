@@ -13,9 +13,9 @@
  *   and as 64-bit code, as a program that jumps there may have no other.
  * - RDTSC and its kind, where nothing makes them trap.
  *
- * streams.c makes a guess at where instructions begin; SYSCALL, which would do harm, and RDTSC, which programs do
- * have, are there unless inside.c is certain.  Code that is entered in the middle of another
- * instruction can slip through; see docs/limits.md.
+ * streams.c makes a guess at where instructions begin; SYSCALL, which would do harm, and RDTSC,
+ * which programs do have, are there unless inside.c is certain.  Code that is entered in the middle
+ * of another instruction can slip through; see docs/limits.md.
  */
 #include <string.h>
 

@@ -26,7 +26,7 @@ struct code {
 
 static enum meets meets(const struct code *c, size_t at, size_t place, bool follow);
 
-/* Two-byte opcodes of which compilers make few, or none; as with rare(), the point is that data has them. */
+/* Two-byte opcodes of which compilers make few, or none.  Data has them as often as all others. */
 static bool rare_0f(uint8_t op)
 {
 	return op <= 0x04 || (op >= 0x06 && op <= 0x0e && op != 0x0b && op != 0x0d) ||

@@ -120,6 +120,7 @@ bool plex86_core_plan(struct plex86_core *core, const struct plex86_place *at,
 		      struct plex86_wait *wait)
 {
 	struct plex86_shadow *s = core->last;
+	enum plex86_plan plan;
 
 	plex86_core_account(core, at->icount);
 	core->stats.asked++;
@@ -139,8 +140,9 @@ bool plex86_core_plan(struct plex86_core *core, const struct plex86_place *at,
 	}
 	if (core->lap.most && measure_lap(core, at, wait))
 		return false;
-	if (plex86_policy_plan(&core->policy, at->cr3, at->rip, at->icount,
-			       core->ops && any_space(core, at->cr3), &wait->ticks) == PLEX86_PLAN_EMULATE && !always(core)) {
+	plan = plex86_policy_plan(&core->policy, at->cr3, at->rip, at->icount,
+				  core->ops && any_space(core, at->cr3), &wait->ticks);
+	if (plan == PLEX86_PLAN_EMULATE && !always(core)) {
 		core->emulating = PLEX86_BY_POLICY;
 		sample_speed(core, at->icount);
 		return false;

@@ -18,7 +18,7 @@ model=$(default_model)
 guest() {		# guest LOG [OPTION...]
 	local log=$1
 	shift
-	"$run" -c "$model" -n 20 -g 2 -b "$BOCHS" "$@" bochs "$image" >"$work/$log"
+	"$run" -c "$model" -n 20 -g 0x22 -b "$BOCHS" "$@" bochs "$image" >"$work/$log"
 }
 tap "the test kernel runs without the plugin" guest plain
 tap "and with a trace" guest traced -x "plex86: enabled=1, trace=$work/trace"
