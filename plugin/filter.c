@@ -153,7 +153,7 @@ uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 		mask |= PLEX86_FOUND_CPUID;
 	if (!(caps & PLEX86_CAP_TRAP_TSC)) {
 		mask |= PLEX86_FOUND_RDPID;
-		/* The bytes are in one page of 43, nearly always within other instructions. */
+		/* The bytes are in 2.3 % of pages, nearly always within other instructions. */
 		mask |= strict || (caps & (PLEX86_CAP_TSC_SWITCH | PLEX86_CAP_EXEC_ONLY)) ?
 			PLEX86_FOUND_TSC : long64 ? PLEX86_FOUND_TSC_64 : PLEX86_FOUND_TSC_32;
 	}

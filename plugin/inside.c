@@ -4,9 +4,9 @@
 #include "decode.h"
 #include "insn.h"
 #include "inside.h"
+#include "streams.h"
 
-/* How far before a place decoding begins, and from how many bytes in a row. */
-#define RUN_UP	256
+/* From how many bytes in a row decoding begins. */
 #define STARTS	PLEX86_MAX_INSN
 
 /* A function begins there, as far behind a RET or JMP as constants may take. */
@@ -161,7 +161,7 @@ static enum meets meets(const struct code *c, size_t at, size_t place, bool foll
 bool plex86_is_inside(const uint8_t *code, size_t len, bool long64, size_t place)
 {
 	const struct code c = { .p = code, .len = len, .long64 = long64 };
-	size_t at = place > RUN_UP ? place - RUN_UP : 0, i;
+	size_t at = place > PLEX86_RUN_UP ? place - PLEX86_RUN_UP : 0, i;
 	bool within = false;
 
 	for (i = 0; i < STARTS && at + i <= place; i++) {

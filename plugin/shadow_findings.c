@@ -105,13 +105,6 @@ bool plex86_clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa)
 	       !(after && (plex86_filter_straddle(code, after) & mask));
 }
 
-static bool is_copy(struct plex86_shadow *s, plex86_gva_t la)
-{
-	struct plex86_node *n = plex86_tree_leaf(s, la, false);
-
-	return n && n->prot[plex86_leaf_index(n, la)] == PLEX86_PROT_EXEC;
-}
-
 void plex86_check_next(struct plex86_shadow *s, uint64_t la)
 {
 	plex86_gva_t next = { la + PLEX86_PAGE_SIZE };
@@ -120,8 +113,7 @@ void plex86_check_next(struct plex86_shadow *s, uint64_t la)
 	struct plex86_frame *f = code ? plex86_guest_code(s, next, &gpa) : NULL;
 	uint32_t early = f ? plex86_early_findings(s, f, next.la, code) : 0;
 
-	/* Traps and copies know all bytes of SYSCALL, but nothing of what begins in the page before. */
-	if ((early & PLEX86_FOUND_GUESSED) ||
-	    (early && !plex86_traps_cover(&s->traps, next.la) && !is_copy(s, next)))
+	/* The rest does not depend on what comes before. */
+	if (early & PLEX86_FOUND_GUESSED)
 		plex86_unmap_at(s, next);
 }
