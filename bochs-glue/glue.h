@@ -24,6 +24,7 @@ void plex86_export_cpu(struct plex86_cpu *cpu);
 void plex86_import_cpu(const struct plex86_cpu *was, const struct plex86_cpu *now);
 void plex86_export_env(struct plex86_env *env);
 void plex86_export_tables(struct plex86_tables *tables);
+Bit64u plex86_page_root(void);
 
 // vec.cc
 void plex86_export_vec(struct plex86_vec *vec);

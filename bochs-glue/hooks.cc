@@ -81,7 +81,7 @@ static void user_mode(bool user)
     plex86_core_kernel_mode(core, BX_CPU(0)->icount);
     return;
   }
-  Bit64u after = plex86_core_user_mode(core, BX_CPU(0)->cr3, BX_CPU(0)->icount);
+  Bit64u after = plex86_core_user_mode(core, plex86_page_root(), BX_CPU(0)->icount);
   if (after == 0) look_now();
   else look_after(after);
 }
@@ -128,7 +128,7 @@ static bx_accel_verdict_t run(Bit32u *ticks)
   look_no_more();
   slice.ticks_left = bx_pc_system.getNumCpuTicksLeftNextWork();
   struct plex86_place at;
-  at.cr3 = cpu->cr3;
+  at.cr3 = plex86_page_root();
   at.rip = cpu->gen_reg[BX_64BIT_REG_RIP].rrx;
   at.icount = cpu->icount;
   at.fetched = last_fetched(cpu);
@@ -145,7 +145,7 @@ static bx_accel_verdict_t run(Bit32u *ticks)
   plex86_export_tables(&slice.tables);
   slice.env = &env;
   slice.pdpte = cpu->PDPTR_CACHE.entry;
-  slice.cr3 = cpu->cr3;
+  slice.cr3 = at.cr3;
   slice.icount = cpu->icount;
   // timers that poll the outside world don't end it, but they do want to be heard
   if (slice.ticks_left > longest_slice) slice.ticks_left = longest_slice;

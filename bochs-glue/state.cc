@@ -109,6 +109,15 @@ void plex86_export_tables(struct plex86_tables *tables)
   }
 }
 
+// CR3 as the name of a process: less the PCID, which Linux gives anew from one of its turns to the
+// next, and which says nothing about memory, as Bochs's TLB has none.
+Bit64u plex86_page_root(void)
+{
+  const BX_CPU_C *cpu = BX_CPU(0);
+
+  return cpu->cr4.get_PCIDE() ? cpu->cr3 & ~BX_CONST64(0xfff) : cpu->cr3;
+}
+
 // Native code has loaded a segment register. What its descriptor holds is the
 // guest's business, so look it up in the guest's tables; nothing faults here.
 static bool guest_descriptor(Bit16u selector, struct plex86_seg *seg)

@@ -39,7 +39,7 @@ static bx_accel_verdict_t run(Bit32u *)
 
   for (int i = 0; i < BX_GENERAL_REGISTERS; i++)
     if (i != BX_64BIT_REG_RSP && cpu->gen_reg[i].rrx) fresh = false;
-  plex86_trace_begin(trace, cpu->cr3, cpu->gen_reg[BX_64BIT_REG_RIP].rrx, cpu->icount, fresh);
+  plex86_trace_begin(trace, plex86_page_root(), cpu->gen_reg[BX_64BIT_REG_RIP].rrx, cpu->icount, fresh);
   return BX_ACCEL_EMULATE;
 }
 
