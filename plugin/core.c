@@ -39,10 +39,8 @@ static int try_engine(struct plex86_core *core, const struct plex86_engine_ops *
 		.ram_size = core->config.ram_size,
 		.max_spaces = core->config.max_spaces,
 	};
-	int err = ops->probe(why);
+	int err = ops->open(&ec, &core->engine, why);
 
-	if (!err)
-		err = ops->open(&ec, &core->engine, why);
 	if (!err) {
 		core->ops = ops;
 		core->caps = ops->caps(core->engine);

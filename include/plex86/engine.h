@@ -147,7 +147,8 @@ struct plex86_engine_ops {
 	const char *name;
 
 	/*
-	 * Can this engine work on this host?  No lasting side effect.
+	 * Can this engine work on this host?  No lasting side effect.  For who wants to
+	 * know, not before an open(), which says the same and may do all of this again.
 	 * Returns 0, or a negative errno with a sentence in @why.
 	 */
 	int (*probe)(char why[PLEX86_WHY_LEN]);
