@@ -25,13 +25,16 @@ extern u8 syscall32_entry[];
 static u64 gdt[GDT_SLOTS] __attribute__((aligned(16)));
 static u64 idt[IDT_VECTORS * (BITS64 ? 2 : 1)] __attribute__((aligned(16)));
 
-/* The fields that both forms of the TSS have in the same place are all we need. */
+/* Fields that both forms of the TSS have in the same place are all we need, and SS0 to SS2. */
 static struct {
 	u8 hw[104];
+	u8 redirect[32];		/* right before the I/O bitmap, wherever that is */
 	u8 iopb[IOPB_BYTES + 1];
 } tss __attribute__((aligned(4096)));
 #define TSS_SS0		8
+#define TSS_RING	8		/* from one ring's stack to the next one's, in both forms */
 #define TSS_IOPB	102
+#define IOPB_AT		offsetof(__typeof__(tss), iopb)
 
 struct table_reg {
 	u16 limit;
@@ -54,43 +57,78 @@ u64 gdt_get(u16 sel)
 	return gdt[sel >> 3];
 }
 
-/* The first 8 bytes of a gate to SEL_KCODE, in the GDT or in the IDT. */
-static u64 gate_low(ulong target, u8 type_attr)
+/* The first 8 bytes of a gate, in the GDT or in the IDT. */
+static u64 gate_low(u16 cs, ulong target, u8 type_attr, u8 params)
 {
-	return (u64)(target >> 16 & 0xffff) << 48 | (u64)type_attr << 40 |
-	       (u64)SEL_KCODE << 16 | (target & 0xffff);
+	return (u64)(target >> 16 & 0xffff) << 48 | (u64)type_attr << 40 | (u64)params << 32 |
+	       (u64)cs << 16 | (target & 0xffff);
 }
 
-void gdt_set_gate(u16 sel, ulong target, u8 type_attr)
+void gdt_set_gate(u16 sel, u16 cs, ulong target, u8 type_attr, u8 params)
 {
-	gdt[sel >> 3] = gate_low(target, type_attr);
+	gdt[sel >> 3] = gate_low(cs, target, type_attr, params);
 #ifdef __x86_64__
 	gdt[(sel >> 3) + 1] = target >> 32;
 #endif
 }
 
-static void idt_set(u8 vec, u8 dpl)
+void idt_set_gate(u8 vec, u16 cs, ulong target, u8 type_attr)
 {
-	ulong target = (ulong)stubs + vec * STUB_SIZE;
-	u8 attr = 0x8e | dpl << 5;
-
 #ifdef __x86_64__
-	idt[vec * 2] = gate_low(target, attr);
+	idt[vec * 2] = gate_low(cs, target, type_attr, 0);
 	idt[vec * 2 + 1] = target >> 32;
 #else
-	idt[vec] = gate_low(target, attr);
+	idt[vec] = gate_low(cs, target, type_attr, 0);
 #endif
 }
 
+/* The kernel's own gate of this vector, for programs of ring dpl too. */
 void idt_dpl(u8 vec, u8 dpl)
 {
-	idt_set(vec, dpl);
+	idt_set_gate(vec, SEL_KCODE, (ulong)stubs + vec * STUB_SIZE, 0x8e | dpl << 5);
+}
+
+void set_ring_stack(u32 ring, u16 ss, ulong sp)
+{
+	memcpy(tss.hw + TSS_SP0 + ring * TSS_RING, &sp, sizeof(sp));
+	if (!BITS64)
+		memcpy(tss.hw + TSS_SS0 + ring * TSS_RING, &ss, sizeof(ss));
 }
 
 void set_sp0(ulong top)
 {
-	memcpy(tss.hw + TSS_SP0, &top, sizeof(top));
+	set_ring_stack(0, SEL_KDATA, top);
 	cur_top = top;
+}
+
+void redirect(u8 vec, bool yes)
+{
+	if (yes)
+		tss.redirect[vec / 8] &= ~(1u << vec % 8);
+	else
+		tss.redirect[vec / 8] |= 1u << vec % 8;
+}
+
+void tss_limit(u32 limit)
+{
+	gdt_set(SEL_TSS, seg_desc((ulong)&tss, limit, 0x0089));
+	__asm__ volatile("ltr %w0" : : "r"(SEL_TSS));
+}
+
+/* Where the TSS says that the bitmap is, and how many bytes of it are within its limit. */
+void iopb_place(int off, u32 bytes)
+{
+	u16 at = IOPB_AT + off;
+
+	memcpy(tss.hw + TSS_IOPB, &at, sizeof(at));
+	tss_limit(IOPB_AT + bytes - 1);
+}
+
+void iopb_reset(void)
+{
+	memset(tss.redirect, 0xff, sizeof(tss.redirect));
+	memset(tss.iopb, 0xff, sizeof(tss.iopb));
+	iopb_place(0, sizeof(tss.iopb));
 }
 
 void iopb_allow(u16 port, bool yes)
@@ -126,17 +164,14 @@ static void syscall_init(void)
 
 static void gdt_init(void)
 {
-	ulong base = (ulong)&tss;
-
 	gdt_set(SEL_KCODE, BITS64 ? 0x00af9b000000ffff : 0x00cf9b000000ffff);
 	gdt_set(SEL_KDATA, 0x00cf93000000ffff);
 	gdt_set(SEL_UCODE32, 0x00cffb000000ffff);
 	gdt_set(SEL_UDATA, 0x00cff3000000ffff);
 	gdt_set(SEL_UCODE64, 0x00affb000000ffff);
 	gdt_set(SEL_UDATA2, 0x00cff3000000ffff);
-	gdt_set(SEL_TSS, seg_desc(base, sizeof(tss) - 1, 0x0089));
 #ifdef __x86_64__
-	gdt[(SEL_TSS >> 3) + 1] = base >> 32;
+	gdt[(SEL_TSS >> 3) + 1] = (u64)(ulong)&tss >> 32;
 #endif
 	gdt_set(SEL_NP_DATA, 0x00cf73000000ffff);
 	gdt_set(SEL_NP_CODE, BITS64 ? 0x00af7b000000ffff : 0x00cf7b000000ffff);
@@ -144,23 +179,18 @@ static void gdt_init(void)
 	gdt_set(SEL_XONLY, BITS64 ? 0x00aff9000000ffff : 0x00cff9000000ffff);
 	gdt_set(SEL_RODATA, seg_desc(0, 0, 0x40f5));
 	gdt_set(SEL_CONF, BITS64 ? 0x00af9f000000ffff : 0x00cf9f000000ffff);
-	gdt_set_gate(SEL_GATE, (ulong)gate_entry, 0xec);
-	gdt_set_gate(SEL_NPGATE, (ulong)gate_entry, 0x6c);
+	gdt_set_gate(SEL_GATE, SEL_KCODE, (ulong)gate_entry, 0xec, 0);
+	gdt_set_gate(SEL_NPGATE, SEL_KCODE, (ulong)gate_entry, 0x6c, 0);
 }
 
 void desc_init(void)
 {
 	struct table_reg g = { sizeof(gdt) - 1, (ulong)gdt };
 	struct table_reg i = { sizeof(idt) - 1, (ulong)idt };
-	u16 iopb_at = offsetof(__typeof__(tss), iopb);
 
 	gdt_init();
 	for (u32 v = 0; v < IDT_VECTORS; v++)
-		idt_set(v, v == 3 || v == 4 || v == VEC_INT80 ? 3 : 0);
-	memset(tss.iopb, 0xff, sizeof(tss.iopb));
-	memcpy(tss.hw + TSS_IOPB, &iopb_at, 2);
-	if (!BITS64)
-		tss.hw[TSS_SS0] = SEL_KDATA;
+		idt_dpl(v, v == 3 || v == 4 || v == VEC_INT80 ? 3 : 0);
 	__asm__ volatile("lgdt %0" : : "m"(g));
 	__asm__ volatile("lidt %0" : : "m"(i));
 	__asm__ volatile(
@@ -173,7 +203,7 @@ void desc_init(void)
 	__asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%ss" : : "r"(SEL_KDATA));
 	__asm__ volatile("mov %0, %%fs; mov %0, %%gs" : : "r"(0));
 	__asm__ volatile("lldt %w0" : : "r"(0));
-	__asm__ volatile("ltr %w0" : : "r"(SEL_TSS));
+	iopb_reset();
 	sysenter_init();
 	syscall_init();
 }

@@ -152,6 +152,9 @@ static void run_groups(void)
 		tests_sensitive();
 	if (param.groups & GROUP_SEGMENTS) {
 		tests_segments();
+		tests_gates();
+		tests_outward();
+		tests_rings();
 		tests_v86();
 	}
 	if (param.groups & GROUP_HOSTILE)

@@ -69,13 +69,13 @@ static ulong stack_top(void)
 	return !BITS64 && u.flags & FL_VM ? top + 4 * sizeof(ulong) : top;
 }
 
-/* The end of a 64-bit program (regs.h) is one like all others. */
+/* The end of a program of the 64-bit kernel (regs.h) is one like all others, in any ring. */
 static void take_finish(void)
 {
 	static const u8 finish[] = { FINISH_0, FINISH_1, FINISH_2 };
 	u8 at[sizeof(finish)];
 
-	if (!BITS64 || u.vec != 6 || u.cs != SEL_UCODE)
+	if (!BITS64 || u.vec != 6)
 		return;
 	for (u32 i = 0; i < sizeof(finish); i++)
 		if (!user_pa(u.ip + i))

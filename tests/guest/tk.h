@@ -127,6 +127,9 @@ void tests_time(void);
 void tests_serial(void);
 void tests_sensitive(void);
 void tests_segments(void);
+void tests_gates(void);
+void tests_outward(void);
+void tests_rings(void);
 void tests_v86(void);
 void tests_hostile(void);
 void tests_fuzz(void);
@@ -193,9 +196,15 @@ void user_put32(u64 va, u32 v);
 void desc_init(void);
 void gdt_set(u16 sel, u64 descriptor);
 u64 gdt_get(u16 sel);
-void gdt_set_gate(u16 sel, ulong target, u8 type_attr);
+void gdt_set_gate(u16 sel, u16 cs, ulong target, u8 type_attr, u8 params);
+void idt_set_gate(u8 vec, u16 cs, ulong target, u8 type_attr);	/* idt_dpl() ends it */
+void set_ring_stack(u32 ring, u16 ss, ulong sp);	/* in long mode there is no ss */
 void set_sp0(ulong top);
+void tss_limit(u32 limit);
+void redirect(u8 vec, bool yes);	/* INT vec goes to virtual-8086 mode's own handler */
 void iopb_allow(u16 port, bool yes);
+void iopb_place(int off, u32 bytes);	/* off bytes from its place, so many before the limit */
+void iopb_reset(void);
 u64 seg_desc(u32 base, u32 limit, u16 attr);	/* attr: access byte, flags << 12 */
 void idt_dpl(u8 vec, u8 dpl);
 extern u8 iopb_last;
