@@ -78,6 +78,23 @@ run_user_sysexit:
 	sti
 	sysexitq
 
+/* The same two to 32-bit code. */
+	.globl	run_user_sysret32
+run_user_sysret32:
+	save_kernel
+	mov	%rdi, %rsp
+	pop_regs
+	mov	24(%rsp), %rsp
+	sysretl
+
+	.globl	run_user_sysexit32
+run_user_sysexit32:
+	save_kernel
+	mov	%rdi, %rsp
+	pop_regs
+	sti
+	sysexitl
+
 /* 1. Each vector: an error code if the CPU pushed none, then the number. */
 	.balign	16
 	.globl	stubs

@@ -155,6 +155,7 @@ static void run_groups(void)
 		tests_gates();
 		tests_outward();
 		tests_rings();
+		tests_fastcalls();
 		tests_v86();
 	}
 	if (param.groups & GROUP_HOSTILE)
@@ -163,8 +164,10 @@ static void run_groups(void)
 		tests_fuzz();
 	if (param.groups & GROUP_SERIAL)
 		tests_serial();
-	if (param.groups & GROUP_BOCHS_DIFFERS)
+	if (param.groups & GROUP_BOCHS_DIFFERS) {
 		tests_code_bochs_differs();
+		tests_fastcalls_bochs_differs();
+	}
 }
 
 void kmain(void)

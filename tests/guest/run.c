@@ -13,6 +13,13 @@ enum run_how run_how;
 void run_user(struct uctx *c);
 void run_user_sysret(struct uctx *c);
 void run_user_sysexit(struct uctx *c);
+#ifdef __x86_64__
+void run_user_sysret32(struct uctx *c);
+void run_user_sysexit32(struct uctx *c);
+#else
+#define run_user_sysret32	run_user_sysret
+#define run_user_sysexit32	run_user_sysexit
+#endif
 void ktry_recover(void);
 extern const u8 user_iret[], user_iret_failed[];
 extern ulong try_sp;
@@ -102,6 +109,12 @@ static void run_once(void)
 		break;
 	case RUN_SYSEXIT:
 		run_user_sysexit(&u);
+		break;
+	case RUN_SYSRET32:
+		run_user_sysret32(&u);
+		break;
+	case RUN_SYSEXIT32:
+		run_user_sysexit32(&u);
 		break;
 	}
 	trap_cr2 = get_cr2();

@@ -132,6 +132,32 @@ seg_\name\()_end:
 	PROGRAM_END to_64_and_back
 
 	.code64
+	.code32
+	PROGRAM	syscall32		/* these two in compatibility mode */
+1:	loop	1b
+	syscall
+	int	$VEC_INT80
+	PROGRAM_END syscall32
+
+	PROGRAM	sysenter32
+1:	loop	1b
+	sysenter
+	int	$VEC_INT80
+	PROGRAM_END sysenter32
+
+	PROGRAM	spin_by_bp		/* where cx has something else to say */
+	mov	%ebp, %ecx
+1:	loop	1b
+	int	$VEC_INT80
+	PROGRAM_END spin_by_bp
+
+	.code64
+	PROGRAM	sysenter64
+1:	loop	1b
+	sysenter
+	finish
+	PROGRAM_END sysenter64
+
 	PROGRAM	widths			/* rounds (edi): a page of 32-bit code (si), one of 64-bit code */
 1:	loop	1b
 2:	lea	2b(%rip), %r9

@@ -45,7 +45,10 @@ struct uctx {
 #endif
 } __attribute__((aligned(16)));
 
-enum run_how { RUN_IRET, RUN_SYSRET, RUN_SYSEXIT };
+enum run_how {
+	RUN_IRET, RUN_SYSRET, RUN_SYSEXIT,
+	RUN_SYSRET32, RUN_SYSEXIT32,		/* to compatibility mode */
+};
 
 /* The user program at hand; below it room for the frame of an IRET that fails. */
 extern struct user_area {
@@ -130,6 +133,8 @@ void tests_segments(void);
 void tests_gates(void);
 void tests_outward(void);
 void tests_rings(void);
+void tests_fastcalls(void);
+void tests_fastcalls_bochs_differs(void);
 void tests_v86(void);
 void tests_hostile(void);
 void tests_fuzz(void);
