@@ -156,6 +156,7 @@ static void run_groups(void)
 		tests_outward();
 		tests_rings();
 		tests_fastcalls();
+		tests_io();
 		tests_v86();
 	}
 	if (param.groups & GROUP_HOSTILE)

@@ -135,6 +135,7 @@ void tests_outward(void);
 void tests_rings(void);
 void tests_fastcalls(void);
 void tests_fastcalls_bochs_differs(void);
+void tests_io(void);
 void tests_v86(void);
 void tests_hostile(void);
 void tests_fuzz(void);
