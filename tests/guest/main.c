@@ -158,6 +158,7 @@ static void run_groups(void)
 		tests_fastcalls();
 		tests_io();
 		tests_v86();
+		tests_vme();
 	}
 	if (param.groups & GROUP_HOSTILE)
 		tests_hostile();
@@ -168,6 +169,7 @@ static void run_groups(void)
 	if (param.groups & GROUP_BOCHS_DIFFERS) {
 		tests_code_bochs_differs();
 		tests_fastcalls_bochs_differs();
+		tests_vme_bochs_differs();
 	}
 }
 

@@ -285,6 +285,18 @@ seg_\name\()_end:
 	V86	read_hole, mov %gs:0, %ax
 	V86	read_above_1m, mov %gs:0x10, %ax
 	V86	far_jump, ljmp $0x2000, $0x200
+	V86	pushfl, pushfl
+	V86	popfl, popfl
+	V86	iretl, iretl
+	V86	int3_long, .byte 0xcd, 3	/* INT n, where INT3 is another instruction */
+
+	PROGRAM	v86_into
+1:	dec	%ebp
+	jnz	1b
+	mov	$0x7f, %al
+	inc	%al			/* overflows */
+	into
+	PROGRAM_END v86_into
 
 	PROGRAM	v86_forever
 1:	jmp	1b

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Virtual-8086 mode, with and without IOPL 3.  There is none in long mode. */
-#include "tk.h"
+#include "v86.h"
 
 #ifdef __x86_64__
 void tests_v86(void) { }
 #else
-#define PROGRAM(name) extern const u8 seg_v86_##name[], seg_v86_##name##_end[]
 PROGRAM(basic);
 PROGRAM(nothing);
 PROGRAM(cli);
@@ -29,26 +28,7 @@ PROGRAM(read_above_1m);
 PROGRAM(far_jump);
 PROGRAM(forever);
 
-#define CODE	0x1000u			/* segments; all of the first 256 KiB is RAM */
-#define DATA	0x2000u
-#define STACK	0x3000u
-#define HOLE	0x5000u
 #define TOP	0xffffu			/* its offset 0x10 is at 1 MiB */
-
-static void begin(u32 iopl)
-{
-	u.flags = 2 | FL_IF | FL_VM | (iopl ? FL_IOPL3 : 0);
-	u.cs = CODE;
-	u.ss = STACK;
-	u.sp = 0x1000;
-	u.ip = 0;
-	u.bp = spin;
-	u.cx = 0;
-	u.ds = u.es = u.fs = u.gs = 0;
-	u.v_ds = u.v_es = DATA;
-	u.v_fs = HOLE;
-	u.v_gs = HOLE;
-}
 
 static u32 gs = HOLE;			/* for the next program */
 
@@ -57,7 +37,7 @@ static const u16 iret_frame[] = { 0x800, CODE, 0x3202 };
 
 static u32 go(const char *name, const u8 *start, const u8 *end, u32 iopl)
 {
-	begin(iopl);
+	v86_begin(iopl);
 	u.v_gs = gs;
 	user_write(CODE * 16, start, end - start);
 	user_write(CODE * 16 + 0x800, int_80, sizeof(int_80));
@@ -73,16 +53,9 @@ static u32 go(const char *name, const u8 *start, const u8 *end, u32 iopl)
 }
 #define GO(name, iopl) go(#name, seg_v86_##name, seg_v86_##name##_end, iopl)
 
-static void map_low(void)
-{
-	map_new(cur, 0, 0x40, P_URW);
-	map_new(cur, 0x100000, 1, P_URW);
-	user_put32(0x100000, 0x1337);
-}
-
 static void basic(void)
 {
-	map_low();
+	v86_map();
 	expect(GO(basic, 3) == VEC_INT80);
 	expect((u16)u.bx == 0x1234 && (u16)u.dx == 0x1234 && (u16)u.si == DATA);
 	expect(u.v_ds == DATA && u.v_es == DATA + 1 && u.v_fs == DATA && u.v_gs == HOLE);
@@ -94,7 +67,7 @@ static void basic(void)
 
 static void sensitive(void)
 {
-	map_low();
+	v86_map();
 	iopb_allow(0xe9, false);
 	for (u32 iopl = 0; iopl <= 3; iopl += 3) {
 		u32 want = iopl ? VEC_INT80 : 13;
@@ -117,7 +90,7 @@ static void sensitive(void)
 
 static void faults(void)
 {
-	map_low();
+	v86_map();
 	expect(GO(ud2, 3) == 6);
 	expect(GO(div0, 3) == 0);
 	expect(GO(mov_cr, 3) == 13);
@@ -137,8 +110,8 @@ static void preempted(void)
 {
 	u32 n = 0;
 
-	map_low();
-	begin(0);
+	v86_map();
+	v86_begin(0);
 	user_write(CODE * 16, seg_v86_forever, seg_v86_forever_end - seg_v86_forever);
 	while (n < 5) {
 		u32 v = run_to_tick();

@@ -136,6 +136,8 @@ void tests_rings(void);
 void tests_fastcalls(void);
 void tests_fastcalls_bochs_differs(void);
 void tests_io(void);
+void tests_vme(void);
+void tests_vme_bochs_differs(void);
 void tests_v86(void);
 void tests_hostile(void);
 void tests_fuzz(void);
@@ -294,6 +296,8 @@ static inline u64 rdtsc(void)
 #define CR0_TS	8u
 #define CR0_WP	0x10000u
 #define CR0_AM	0x40000u
+#define CR4_VME	1u
+#define CR4_PVI	2u
 #define CR4_TSD	4u
 #define CR4_DE	8u
 #define CR4_PSE	0x10u
@@ -312,6 +316,8 @@ static inline u64 rdtsc(void)
 #define FL_RF	0x10000u
 #define FL_VM	0x20000u
 #define FL_AC	0x40000u
+#define FL_VIF	0x80000u
+#define FL_VIP	0x100000u
 #define FL_ID	0x200000u
 /* What CTX hash and log show of the flags: all that exist. */
 #define FL_SHOWN 0x003f7fd5u
