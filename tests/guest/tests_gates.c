@@ -221,6 +221,9 @@ static void bad_gates(void)
 	expect(trap_cr2 == U_NP + 0x800 - sizeof(ulong));
 	set_ring_stack(1, SEL_DATA(1), U_RO + 0x800);
 	bad_call("read-only stack", 3, 14, 3);
+	set_ring_stack(1, SEL_DATA(1), U_EDGE + 2 * sizeof(ulong));	/* room for SS and SP */
+	bad_call("half of a stack", 3, 14, 2);
+	expect(trap_cr2 == U_EDGE - sizeof(ulong));
 	set_ring_stack(1, SEL_DATA(1), INNER_TOP(1));
 	tss_limit(15);					/* ends behind ring 0's stack */
 	bad_call("no room in the TSS", 3, 10, SEL_TSS);
