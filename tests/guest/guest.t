@@ -128,6 +128,11 @@ for bits in 32 64; do
 					cpu=$model none="strict=1 lets it run only code with the host's XCR0"
 				}
 			fi
+			# Twice Bochs beside itself is once too often.
+			if [ "$strict $bits" = "1 32" ] && ! engine_runs32 "$engine"; then
+				tap_skip "$name" "$none"
+				continue
+			fi
 			for group in $(groups_of $bits); do
 				compare "$name" "$engine" $strict $bits "$cpu" "${group%:*}" \
 					"$([ -n "$none" ] && echo 0 || echo "${group#*:}")"
