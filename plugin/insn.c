@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include <Zydis/Zydis.h>
 
 #include <plex86/addr.h>
@@ -8,6 +10,9 @@
 
 /* How far before the opcode decoding begins, to be in step with the instructions there. */
 #define RUN_UP	64
+
+#define OP_POP_SS	0x17
+#define OP_MOV_SREG	0x8e
 
 bool plex86_is_prefix(uint8_t b, bool long64)
 {
@@ -69,4 +74,41 @@ void plex86_back_to_prefixes(struct plex86_shadow *s, struct plex86_cpu *cpu)
 	code = plex86_code_at(s, la);
 	if (code)
 		cpu->rip -= at - plex86_interrupt_begin(code, at, plex86_code_bits(cpu));
+}
+
+bool plex86_ends_with_mov_ss(const uint8_t *end, size_t n, bool pop)
+{
+	size_t i;
+
+	if (pop && n && end[-1] == OP_POP_SS)
+		return true;
+	/* How long it is depends on ModRM and modes: any place will do. */
+	for (i = 2; i <= n && i <= PLEX86_MOV_SS_BYTES; i++)
+		if (end[-(ptrdiff_t)i] == OP_MOV_SREG && (end[1 - (ptrdiff_t)i] >> 3 & 7) == PLEX86_SS)
+			return true;
+	return false;
+}
+
+bool plex86_behind_mov_ss(struct plex86_shadow *s, const struct plex86_cpu *cpu)
+{
+	const unsigned int bits = plex86_code_bits(cpu);
+	plex86_gva_t la = plex86_code_address(cpu), last = { la.la - PLEX86_MOV_SS_BYTES };
+	size_t n, at = la.la & ~PLEX86_PAGE_MASK;
+	uint8_t bytes[PLEX86_MOV_SS_BYTES];
+	const uint8_t *code;
+
+	if (bits != 64)
+		last.la &= UINT32_MAX;
+	/* Of the page before: where it is not mapped, nothing of it was executed. */
+	n = at < sizeof(bytes) ? sizeof(bytes) - at : 0;
+	memset(bytes, 0, sizeof(bytes));
+	code = n ? plex86_code_at(s, last) : NULL;
+	if (code)
+		memcpy(bytes, code + PLEX86_PAGE_SIZE - n, n);
+	code = n < sizeof(bytes) ? plex86_code_at(s, la) : NULL;
+	if (code)
+		memcpy(bytes + n, code + at - (sizeof(bytes) - n), sizeof(bytes) - n);
+	else if (n < sizeof(bytes))
+		return true;
+	return plex86_ends_with_mov_ss(bytes + sizeof(bytes), sizeof(bytes), bits != 64);
 }

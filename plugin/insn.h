@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where an instruction begins, known by its opcode only.  INT n, INT3, INTO and ICEBP
+ * What the bytes before an instruction say.
+ *
+ * Where it begins, known by its opcode only.  INT n, INT3, INTO and ICEBP
  * trap: an engine that runs under a host's kernel learns where they end, and puts RIP back
  * on the opcode.  Prefixes mean nothing to them, but if the guest's gate refuses, the
  * fault is that of the whole instruction.
@@ -24,8 +26,19 @@ bool plex86_is_prefix(uint8_t b, bool long64);
  */
 size_t plex86_interrupt_begin(const uint8_t *code, size_t at, unsigned int bits);
 
+/*
+ * Could the @n bytes before @end, 8 if there are as many, end with MOV SS or POP SS?  Behind
+ * these a CPU takes no interrupt for an instruction (SDM vol. 3, 6.8.3).  @pop: not in
+ * 64-bit code, which has no POP SS.
+ */
+bool plex86_ends_with_mov_ss(const uint8_t *end, size_t n, bool pop);
+#define PLEX86_MOV_SS_BYTES 8		/* 8E, ModRM, SIB, displacement; 67 before it or not */
+
 struct plex86_shadow;
 struct plex86_cpu;
+
+/* May @cpu, which has run in @s, be behind one, and its shadow be lost?  True if unsure. */
+bool plex86_behind_mov_ss(struct plex86_shadow *s, const struct plex86_cpu *cpu);
 
 /* @cpu has come back from @s at an instruction that traps: RIP, if it is on an opcode only. */
 void plex86_back_to_prefixes(struct plex86_shadow *s, struct plex86_cpu *cpu);

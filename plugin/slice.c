@@ -47,6 +47,10 @@ static enum plex86_verdict end(struct plex86_run *run, enum plex86_slice_end how
 	struct plex86_slice *slice = run->slice;
 	uint64_t icount = slice->icount + slice->ticks;
 
+	/* Bochs would take an interrupt here, where a CPU may not. */
+	if (how == PLEX86_SLICE_ASYNC && slice->changed &&
+	    (!run->space || plex86_behind_mov_ss(run->space, run->cpu)))
+		how = PLEX86_SLICE_FAULT;
 	core->stats.native_ticks += slice->ticks;
 	core->accounted = icount;
 	core->sample_ns = 0;

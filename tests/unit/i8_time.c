@@ -3,6 +3,8 @@
  * I8: what a slice costs the guest.  Ticks are charged for what ran, at least
  * one, and the budget that an engine gets ends at the next timer event.
  */
+#include <string.h>
+
 #include "plugin/core_internal.h"
 #include "vm.h"
 
@@ -31,7 +33,8 @@ static int scripted(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t bud
 	x->vector = reports[nreports].vector ? reports[nreports].vector : PLEX86_VECTOR_UNKNOWN;
 	x->ran_ns = reports[nreports].ran_ns;
 	x->addr = reports[nreports].addr;
-	x->access = PLEX86_ACCESS_KNOWN;
+	x->access = PLEX86_ACCESS_KNOWN |
+		    (x->addr && x->addr == (cpu->rip & -PAGE) ? PLEX86_ACCESS_EXEC : 0);
 	cpu->gpr[PLEX86_R15]++;
 	nreports++;
 	return 0;
@@ -262,6 +265,28 @@ static void fault_in_vain(uint64_t bits)
 	end("a page fault that mapping does not help");
 }
 
+/* Behind MOV SS a CPU takes no interrupt, so Bochs has to execute one instruction first. */
+static void behind_mov_ss(void)
+{
+	const struct report deadline = { PLEX86_EXIT_DEADLINE, 5100, 0, 0 };
+	const struct report mapped = { PLEX86_EXIT_PAGE, 2100, LA, 0 };
+	const struct report kick = { PLEX86_EXIT_KICK, 2100, 0, 0 };
+	uint64_t code;
+
+	begin(1000000000, 2000);
+	code = frame_alloc();
+	tables_map(&t, LA, code, P_USER);
+	memcpy(vm_host(code), (const uint8_t[]){ 0x8e, 0xd0, 0x90 }, 3);
+	vm.cpu.rip = LA + 2;
+	is(slice(5000, mapped, kick), PLEX86_STEP, "a kick behind MOV SS, when its page was mapped");
+	is(slice(5000, deadline, none), PLEX86_STEP, "a deadline there");
+	vm.cpu.rip = LA + 3;
+	is(slice(5000, deadline, none), PLEX86_STEP, "one instruction later: it is too near to tell");
+	vm.cpu.rip = LA + 16;
+	is(slice(5000, deadline, none), PLEX86_RAN, "a deadline elsewhere");
+	end("behind MOV SS");
+}
+
 /* Ctrl-C: a kick before the run ends it at once. */
 static void kicks(void)
 {
@@ -290,5 +315,6 @@ int main(void)
 	fault_in_vain(P_USER);
 	fault_in_vain(P_USER & ~(uint64_t)P_W);
 	kicks();
+	behind_mov_ss();
 	return tap_done();
 }

@@ -35,6 +35,35 @@ static const struct row {
 	{ "not an interrupt", ROW(0x66, 0x90), 64, 1, 1 },
 };
 
+static const struct shadow_row {
+	const char *name;
+	uint8_t code[PLEX86_MOV_SS_BYTES];	/* the last is the one before RIP */
+	bool pop, behind;
+} shadow_rows[] = {
+	{ "MOV SS, AX", { 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x8e, 0xd0 }, false, true },
+	{ "MOV SS, [disp8]", { 0x90, 0x90, 0x90, 0x90, 0x90, 0x8e, 0x55, 0x10 }, false, true },
+	{ "MOV SS, [SIB + disp32]", { 0x90, 0x8e, 0x94, 0x24, 0, 1, 0, 0 }, false, true },
+	{ "MOV DS, AX", { 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x8e, 0xd8 }, false, false },
+	{ "MOV AX, SS", { 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x8c, 0xd0 }, false, false },
+	{ "POP SS", { 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x17 }, true, true },
+	{ "its byte in 64-bit code", { 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x17 }, false, false },
+	{ "NOP", { 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90 }, true, false },
+};
+
+/* As a CPU has no interrupt behind MOV SS, code that stops there must not be given one. */
+static void test_mov_ss(void)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(shadow_rows) / sizeof(*shadow_rows); i++) {
+		const struct shadow_row *r = &shadow_rows[i];
+
+		tap_ok(plex86_ends_with_mov_ss(r->code + sizeof(r->code), sizeof(r->code),
+					       r->pop) == r->behind,
+		       "%s: %s behind a MOV SS", r->name, r->behind ? "perhaps" : "not");
+	}
+}
+
 int main(void)
 {
 	static uint8_t page[PLEX86_PAGE_SIZE];
@@ -63,5 +92,6 @@ int main(void)
 	page[PLEX86_PAGE_SIZE - 2] = 0x66;
 	tap_ok(plex86_interrupt_begin(page, PLEX86_PAGE_SIZE - 1, 64) == PLEX86_PAGE_SIZE - 1,
 	       "with a prefix: it can't be told, and stays");
+	test_mov_ss();
 	return tap_done();
 }
