@@ -57,6 +57,10 @@ void test_begin(void)
 	set_cr4((get_cr4() & CR4_OSXSAVE) | mode->cr4);
 	set_dr7(0x400);
 	set_dr6(0xffff0ff0);
+	set_dr0(0);		/* DR6 may have bits of breakpoints that are off */
+	set_dr1(0);
+	set_dr2(0);
+	set_dr3(0);
 	fpu_pattern(0);
 	rnd_state = param.seed ? param.seed : 1;
 	run_how = RUN_IRET;
@@ -137,6 +141,8 @@ static void run_groups(void)
 		tests_traps();
 		tests_state();
 		tests_debug();
+		tests_dr();
+		tests_dr_code();
 	}
 	if (param.groups & GROUP_COHERENCY) {
 		tests_bits();
@@ -146,22 +152,27 @@ static void run_groups(void)
 		tests_code();
 		tests_jit();
 	}
-	if (param.groups & GROUP_TIME)
+	if (param.groups & GROUP_TIME) {
 		tests_time();
-	if (param.groups & GROUP_SENSITIVE)
+	}
+	if (param.groups & GROUP_SENSITIVE) {
 		tests_sensitive();
+	}
 	if (param.groups & GROUP_SEGMENTS) {
 		tests_segments();
 		tests_v86();
 	}
-	if (param.groups & GROUP_HOSTILE)
+	if (param.groups & GROUP_HOSTILE) {
 		tests_hostile();
+	}
 	if (param.groups & GROUP_FUZZ)
 		tests_fuzz();
 	if (param.groups & GROUP_SERIAL)
 		tests_serial();
-	if (param.groups & GROUP_BOCHS_DIFFERS)
+	if (param.groups & GROUP_BOCHS_DIFFERS) {
 		tests_code_bochs_differs();
+		tests_dr_bochs_differs();
+	}
 }
 
 void kmain(void)

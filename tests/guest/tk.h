@@ -55,6 +55,7 @@ extern struct user_area {
 #define u user_area.ctx
 extern ulong trap_cr2;		/* CR2 and DR6 after the last trap */
 extern ulong trap_dr6;
+extern volatile ulong trap_db;	/* DR6 after the last #DB of the kernel's own */
 extern u32 ticks;		/* PIT ticks since boot */
 extern u32 lapic_ticks;
 extern u32 spin;		/* how long user code spins before it acts, at least 1 */
@@ -116,6 +117,9 @@ void test_begin(void);		/* fresh space, registers and FPU; run_tests() calls it 
 void tests_traps(void);
 void tests_state(void);
 void tests_debug(void);
+void tests_dr(void);
+void tests_dr_code(void);
+void tests_dr_bochs_differs(void);
 void tests_bits(void);
 void tests_pages(void);
 void tests_places(void);
@@ -214,7 +218,7 @@ u32 pci_bar(u32 dev, u32 pa);	/* moves its first memory BAR; where it was */
 
 /* ---- FPU and vector state (fpu.c) ---- */
 void fpu_init(void);
-void fpu_pattern(u32 seed);	/* loads registers with a pattern */
+void fpu_pattern(u32 seed);	/* loads registers with a pattern: x87, SSE, AVX */
 u32 fpu_hash(void);		/* of the registers, without the last-instruction pointers */
 void fpu_save(void *area);	/* FPU_AREA bytes, 64-aligned; registers only, no header state */
 void fpu_load(const void *area);
