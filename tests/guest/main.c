@@ -143,6 +143,7 @@ static void run_groups(void)
 		tests_debug();
 		tests_dr();
 		tests_dr_code();
+		tests_ferr();
 	}
 	if (param.groups & GROUP_COHERENCY) {
 		tests_bits();
@@ -164,6 +165,7 @@ static void run_groups(void)
 	}
 	if (param.groups & GROUP_HOSTILE) {
 		tests_hostile();
+		tests_ferr_irq13();
 	}
 	if (param.groups & GROUP_FUZZ)
 		tests_fuzz();
@@ -172,6 +174,7 @@ static void run_groups(void)
 	if (param.groups & GROUP_BOCHS_DIFFERS) {
 		tests_code_bochs_differs();
 		tests_dr_bochs_differs();
+		tests_ferr_bochs_differs();
 	}
 }
 
