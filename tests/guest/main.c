@@ -144,6 +144,8 @@ static void run_groups(void)
 		tests_dr();
 		tests_dr_code();
 		tests_ferr();
+		tests_xstate();
+		tests_xsave();
 	}
 	if (param.groups & GROUP_COHERENCY) {
 		tests_bits();
@@ -175,6 +177,7 @@ static void run_groups(void)
 		tests_code_bochs_differs();
 		tests_dr_bochs_differs();
 		tests_ferr_bochs_differs();
+		tests_xsave_bochs_differs();
 	}
 }
 

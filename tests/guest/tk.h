@@ -123,6 +123,9 @@ void tests_dr_bochs_differs(void);
 void tests_ferr(void);
 void tests_ferr_irq13(void);
 void tests_ferr_bochs_differs(void);
+void tests_xstate(void);
+void tests_xsave(void);
+void tests_xsave_bochs_differs(void);
 void tests_bits(void);
 void tests_pages(void);
 void tests_places(void);
@@ -222,6 +225,7 @@ u32 pci_bar(u32 dev, u32 pa);	/* moves its first memory BAR; where it was */
 /* ---- FPU and vector state (fpu.c) ---- */
 void fpu_init(void);
 void fpu_pattern(u32 seed);	/* loads registers with a pattern: x87, SSE, AVX */
+void fpu_pattern_of(u32 seed, u64 components);	/* the others are in their initial state then */
 u32 fpu_hash(void);		/* of the registers, without the last-instruction pointers */
 void fpu_save(void *area);	/* FPU_AREA bytes, 64-aligned; registers only, no header state */
 void fpu_load(const void *area);
