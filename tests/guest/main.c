@@ -152,6 +152,7 @@ static void run_groups(void)
 		tests_pages();
 		tests_places();
 		tests_control();
+		tests_pkey();
 		tests_code();
 		tests_jit();
 	}
@@ -178,6 +179,7 @@ static void run_groups(void)
 		tests_dr_bochs_differs();
 		tests_ferr_bochs_differs();
 		tests_xsave_bochs_differs();
+		tests_pkey_bochs_differs();
 	}
 }
 

@@ -130,6 +130,8 @@ void tests_bits(void);
 void tests_pages(void);
 void tests_places(void);
 void tests_control(void);
+void tests_pkey(void);
+void tests_pkey_bochs_differs(void);
 void tests_code(void);
 void tests_jit(void);
 void tests_code_bochs_differs(void);
