@@ -161,6 +161,7 @@ static void run_groups(void)
 	}
 	if (param.groups & GROUP_SENSITIVE) {
 		tests_sensitive();
+		tests_straddle();
 	}
 	if (param.groups & GROUP_SEGMENTS) {
 		tests_segments();

@@ -138,6 +138,7 @@ void tests_code_bochs_differs(void);
 void tests_time(void);
 void tests_serial(void);
 void tests_sensitive(void);
+void tests_straddle(void);
 void tests_segments(void);
 void tests_v86(void);
 void tests_hostile(void);
