@@ -158,6 +158,7 @@ static void run_groups(void)
 	}
 	if (param.groups & GROUP_TIME) {
 		tests_time();
+		tests_signal();
 	}
 	if (param.groups & GROUP_SENSITIVE) {
 		tests_sensitive();

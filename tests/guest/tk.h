@@ -136,6 +136,7 @@ void tests_code(void);
 void tests_jit(void);
 void tests_code_bochs_differs(void);
 void tests_time(void);
+void tests_signal(void);
 void tests_serial(void);
 void tests_sensitive(void);
 void tests_straddle(void);
