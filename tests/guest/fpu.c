@@ -25,6 +25,7 @@
 #define XS_HEADER_LEN	64
 #define XS_YMM		576		/* upper halves, 16 bytes each */
 #define XS_YMM_END	(XS_YMM + 16 * (BITS64 ? 16 : 8))
+#define XS_AVX512	1088		/* opmasks, then the rest of ZMM */
 
 u64 fpu_xcr0;			/* 0: no XSAVE */
 
@@ -84,16 +85,18 @@ void fpu_save(void *p)
 	set_cr0(cr0);
 }
 
-void fpu_pattern(u32 seed)
+/* Components as XSAVE numbers them; those that are left out get their initial state. */
+void fpu_pattern_of(u32 seed, u64 components)
 {
 	u32 x = seed * 2654435761u | 1;
 
+	components &= fpu_xcr0 ? fpu_xcr0 : 3;
 	memset(area, 0, sizeof(area));
 	for (u32 i = 0; i < sizeof(area); i++) {
 		x ^= x << 13;
 		x ^= x >> 17;
 		x ^= x << 5;
-		if (i < FX_XMM_END || (i >= XS_YMM && i < XS_YMM_END))
+		if (i < FX_XMM_END || (i >= XS_YMM && i < XS_YMM_END) || i >= XS_AVX512)
 			area[i] = x >> 8;
 	}
 	memset(area, 0, FX_ST);
@@ -102,7 +105,7 @@ void fpu_pattern(u32 seed)
 	area[FX_FSW + 1] = seed << 3 & 0x38;		/* top of stack */
 	area[FX_FTW] = seed ? ~(seed >> 1) : 0;
 	area[FX_MXCSR] = 0x80;
-	area[FX_MXCSR + 1] = 0x1f | (seed & 0x60);
+	area[FX_MXCSR + 1] = 0x1f | (components & 2 ? seed & 0x60 : 0);
 	for (int i = 0; i < 8; i++) {			/* normal numbers near 1 */
 		area[FX_ST + 16 * i + 7] |= 0x80;
 		area[FX_ST + 16 * i + 8] = 0xff;
@@ -110,8 +113,13 @@ void fpu_pattern(u32 seed)
 		memset(area + FX_ST + 16 * i + 10, 0, 6);
 	}
 	if (fpu_xcr0)
-		area[FX_SIZE] = fpu_xcr0 & 7;
+		area[FX_SIZE] = components;
 	fpu_load(area);
+}
+
+void fpu_pattern(u32 seed)
+{
+	fpu_pattern_of(seed, 7);
 }
 
 u32 fpu_hash(void)

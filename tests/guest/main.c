@@ -57,6 +57,10 @@ void test_begin(void)
 	set_cr4((get_cr4() & CR4_OSXSAVE) | mode->cr4);
 	set_dr7(0x400);
 	set_dr6(0xffff0ff0);
+	set_dr0(0);		/* DR6 may have bits of breakpoints that are off */
+	set_dr1(0);
+	set_dr2(0);
+	set_dr3(0);
 	fpu_pattern(0);
 	rnd_state = param.seed ? param.seed : 1;
 	run_how = RUN_IRET;
@@ -137,19 +141,29 @@ static void run_groups(void)
 		tests_traps();
 		tests_state();
 		tests_debug();
+		tests_dr();
+		tests_dr_code();
+		tests_ferr();
+		tests_xstate();
+		tests_xsave();
 	}
 	if (param.groups & GROUP_COHERENCY) {
 		tests_bits();
 		tests_pages();
 		tests_places();
 		tests_control();
+		tests_pkey();
 		tests_code();
 		tests_jit();
 	}
-	if (param.groups & GROUP_TIME)
+	if (param.groups & GROUP_TIME) {
 		tests_time();
-	if (param.groups & GROUP_SENSITIVE)
+		tests_signal();
+	}
+	if (param.groups & GROUP_SENSITIVE) {
 		tests_sensitive();
+		tests_straddle();
+	}
 	if (param.groups & GROUP_SEGMENTS) {
 		tests_segments();
 		tests_gates();
@@ -160,8 +174,10 @@ static void run_groups(void)
 		tests_v86();
 		tests_vme();
 	}
-	if (param.groups & GROUP_HOSTILE)
+	if (param.groups & GROUP_HOSTILE) {
 		tests_hostile();
+		tests_ferr_irq13();
+	}
 	if (param.groups & GROUP_FUZZ)
 		tests_fuzz();
 	if (param.groups & GROUP_SERIAL)
@@ -170,6 +186,10 @@ static void run_groups(void)
 		tests_code_bochs_differs();
 		tests_fastcalls_bochs_differs();
 		tests_vme_bochs_differs();
+		tests_dr_bochs_differs();
+		tests_ferr_bochs_differs();
+		tests_xsave_bochs_differs();
+		tests_pkey_bochs_differs();
 	}
 }
 

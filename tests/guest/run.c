@@ -7,6 +7,7 @@ _Static_assert(offsetof(struct uctx, ss) + sizeof(ulong) == CTX_TOP, "CTX_TOP");
 
 struct user_area user_area;
 ulong trap_cr2, trap_dr6;
+volatile ulong trap_db;
 u32 ticks, lapic_ticks;
 enum run_how run_how;
 
@@ -157,7 +158,8 @@ void ktrap(struct uctx *f)
 		f->ip = (ulong)user_iret_failed;
 		return;
 	}
-	if (f->vec == 1) {		/* TF came along through a gate or SYSENTER */
+	if (f->vec == 1) {		/* TF came along through a gate or SYSENTER; tests_dr.c */
+		trap_db = get_dr6();
 		f->flags &= ~(ulong)FL_TF;
 		set_dr6(0xffff0ff0);
 		return;

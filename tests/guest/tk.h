@@ -58,6 +58,7 @@ extern struct user_area {
 #define u user_area.ctx
 extern ulong trap_cr2;		/* CR2 and DR6 after the last trap */
 extern ulong trap_dr6;
+extern volatile ulong trap_db;	/* DR6 after the last #DB of the kernel's own */
 extern u32 ticks;		/* PIT ticks since boot */
 extern u32 lapic_ticks;
 extern u32 spin;		/* how long user code spins before it acts, at least 1 */
@@ -119,16 +120,29 @@ void test_begin(void);		/* fresh space, registers and FPU; run_tests() calls it 
 void tests_traps(void);
 void tests_state(void);
 void tests_debug(void);
+void tests_dr(void);
+void tests_dr_code(void);
+void tests_dr_bochs_differs(void);
+void tests_ferr(void);
+void tests_ferr_irq13(void);
+void tests_ferr_bochs_differs(void);
+void tests_xstate(void);
+void tests_xsave(void);
+void tests_xsave_bochs_differs(void);
 void tests_bits(void);
 void tests_pages(void);
 void tests_places(void);
 void tests_control(void);
+void tests_pkey(void);
+void tests_pkey_bochs_differs(void);
 void tests_code(void);
 void tests_jit(void);
 void tests_code_bochs_differs(void);
 void tests_time(void);
+void tests_signal(void);
 void tests_serial(void);
 void tests_sensitive(void);
+void tests_straddle(void);
 void tests_segments(void);
 void tests_gates(void);
 void tests_outward(void);
@@ -231,7 +245,8 @@ u32 pci_bar(u32 dev, u32 pa);	/* moves its first memory BAR; where it was */
 
 /* ---- FPU and vector state (fpu.c) ---- */
 void fpu_init(void);
-void fpu_pattern(u32 seed);	/* loads registers with a pattern */
+void fpu_pattern(u32 seed);	/* loads registers with a pattern: x87, SSE, AVX */
+void fpu_pattern_of(u32 seed, u64 components);	/* the others are in their initial state then */
 u32 fpu_hash(void);		/* of the registers, without the last-instruction pointers */
 void fpu_save(void *area);	/* FPU_AREA bytes, 64-aligned; registers only, no header state */
 void fpu_load(const void *area);
