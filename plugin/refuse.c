@@ -121,3 +121,18 @@ const char *plex86_failure(int err)
 		       "(sysctl vm.max_map_count)";
 	return strerror(-err);
 }
+
+const char *plex86_no_space(int err)
+{
+	switch (err) {
+	case -ENOMEM:
+		return "no space can be made: out of memory";
+	case -EAGAIN:
+		return "no space can be made: too many processes (ulimit -u, pids.max)";
+	case -EMFILE:
+	case -ENFILE:
+		return "no space can be made: too many open files (ulimit -n)";
+	default:
+		return "no space can be made";
+	}
+}

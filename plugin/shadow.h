@@ -161,8 +161,9 @@ void plex86_world_stamps_reset(struct plex86_world *w);
 /* The space for @paging if there is one. */
 struct plex86_shadow *plex86_space_find(struct plex86_world *w, const struct plex86_paging *paging);
 
-/* Creates it, evicting the least recently used one if need be.  NULL: could not. */
-struct plex86_shadow *plex86_space_make(struct plex86_world *w, const struct plex86_paging *paging);
+/* Creates it, evicting the least recently used one if need be.  0, or why it could not. */
+int plex86_space_make(struct plex86_world *w, const struct plex86_paging *paging,
+		      struct plex86_shadow **made);
 
 void plex86_space_kill(struct plex86_shadow *s);
 

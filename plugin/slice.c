@@ -73,6 +73,7 @@ static enum plex86_verdict find_space(struct plex86_run *run, const struct plex8
 {
 	struct plex86_core *core = run->core;
 	struct plex86_world *w = &core->world;
+	int err;
 
 	w->epoch = run->slice->icount / (core->clock.ips * EPOCH_NS / 1000000000u + 1);
 	run->space = plex86_space_find(w, paging);
@@ -84,9 +85,8 @@ static enum plex86_verdict find_space(struct plex86_run *run, const struct plex8
 		return PLEX86_EMULATE;
 	}
 	core->last = NULL;	/* may be evicted */
-	run->space = plex86_space_make(w, paging);
-	return run->space ? PLEX86_GO_ON :
-	       plex86_refuse(run, PLEX86_REFUSE_ENGINE, "no space can be made");
+	err = plex86_space_make(w, paging, &run->space);
+	return err ? plex86_refuse(run, PLEX86_REFUSE_ENGINE, plex86_no_space(err)) : PLEX86_GO_ON;
 }
 
 /* Which bytes must not run in it: it depends on the engine, the mode and the tables. */

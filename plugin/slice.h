@@ -58,4 +58,7 @@ uint64_t plex86_spared_ticks(const struct plex86_run *run);
 /* What a negative errno of the engine means for who reads the log. */
 const char *plex86_failure(int err);
 
+/* The same where no space can be made: static strings, as plex86_refuse() wants them. */
+const char *plex86_no_space(int err);
+
 #endif /* PLEX86_SLICE_H */

@@ -114,13 +114,14 @@ static void evict(struct plex86_world *w)
 	plex86_space_kill(w->spaces[oldest]);
 }
 
-struct plex86_shadow *plex86_space_make(struct plex86_world *w, const struct plex86_paging *paging)
+int plex86_space_make(struct plex86_world *w, const struct plex86_paging *paging,
+		      struct plex86_shadow **made)
 {
 	struct plex86_shadow *s = calloc(1, sizeof(*s));
 	int err;
 
 	if (!s)
-		return NULL;
+		return -ENOMEM;
 	while (w->nspaces && (w->nspaces == w->maxspaces || w->alive > w->most / 2))
 		evict(w);
 	err = w->ops->space_create(w->engine, &s->engine);
@@ -131,7 +132,7 @@ struct plex86_shadow *plex86_space_make(struct plex86_world *w, const struct ple
 	}
 	if (err) {
 		free(s);
-		return NULL;
+		return err;
 	}
 	s->world = w;
 	s->paging = *paging;
@@ -141,7 +142,8 @@ struct plex86_shadow *plex86_space_make(struct plex86_world *w, const struct ple
 	s->trip.ns = s->undefined.ns = w->caps->trip_ran_ns;
 	w->spaces[w->nspaces++] = s;
 	w->stats.spaces_created++;
-	return s;
+	*made = s;
+	return 0;
 }
 
 /* Each space has its own copy, and most of them never learn of a change. */

@@ -221,6 +221,9 @@ int inject_move(struct plex86_engine *e, struct plex86_space *s, bool occupied)
 			s->stub = where;
 			return 0;
 		}
+		if (err == 1)
+			return (int)(int64_t)peek_user(s->pid,
+						       offsetof(struct user_regs_struct, rax));
 		return err < 0 ? err : -EADDRINUSE;
 	}
 	return -EADDRINUSE;

@@ -217,9 +217,19 @@ int process_park(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 		close(go[0]);
 		goto close_go;
 	}
-	/* Read-only, so that not even mprotect() could make the stub writable. */
+	/*
+	 * Read-only, so that not even mprotect() could make the stub writable.  A host without
+	 * /proc does without this wall; one that is short of files must not.
+	 */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", e->stub_fd);
 	stub_ro = open(path, O_RDONLY | O_CLOEXEC);
+	if (stub_ro < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+		err = -errno;
+		process_why(why, "can't open the stub: %s", strerror(-err));
+		close(go[0]);
+		close(report[1]);
+		goto close_pipes;
+	}
 
 	pid = fork_into_namespaces();
 	if (pid == 0)
