@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # A Debian guest computes the right answers, whatever the host does to Bochs meanwhile:
-# its containers are stopped or killed, its limits are small, signals rain on it, others
-# take its processor.  Right is what the guest says in undisturbed plain Bochs.
+# its containers are stopped or killed, it is refused processes and memory now and then (limits.t
+# has each limit by itself), signals rain on it, others take its processor.  Right is what the
+# guest says in undisturbed plain Bochs.
 set -u
 . "$top_srcdir/tests/tap.sh"
 . "$top_srcdir/tests/boot/disturb.sh"
@@ -27,18 +28,18 @@ made() {
 	results "$work/plain/said" >"$work/right" && [ "$(grep -c '^@ stop [^ ]* 0$' "$work/right")" = 8 ]
 }
 
-# Runs the guest in a Bochs that is started by the commands LIMITS, with the function
-# DISTURB (or true) at work on its process until it ends; it must say what is right.
-survives() {		# survives NAME LIMITS DISTURB
+# Runs the guest in a Bochs with the function DISTURB at work on its process until it ends;
+# it must say what is right.
+survives() {		# survives NAME DISTURB [OPTIONS]
 	local dir=$work/$1 pid runner status undisturbed=''
-	printf '#!/bin/bash\n%s\necho $$ >"%s.pid"\nexec "%s" "$@"\n' "$2" "$dir" "$plex86" >"$work/$1.sh"
+	printf '#!/bin/bash\necho $$ >"%s.pid"\nexec "%s" "$@"\n' "$dir" "$plex86" >"$work/$1.sh"
 	chmod +x "$work/$1.sh"
 	"$top_srcdir/tools/guest/run" -q 900 -b "$work/$1.sh" \
-		-p "enabled=1, engine=process, stats=$dir/stats.json" "$work/iso" "$dir" &
+		-p "enabled=1, engine=process, stats=$dir/stats.json${3-}" "$work/iso" "$dir" &
 	runner=$!
 	until [ -s "$dir.pid" ] || ! kill -0 "$runner" 2>/dev/null; do sleep 0.05; done
 	read -r pid <"$dir.pid"
-	"$3" "$pid" >"$dir.disturbed" || undisturbed=yes
+	"$2" "$pid" >"$dir.disturbed" || undisturbed=yes
 	wait "$runner"
 	status=$?
 	cat "$dir.disturbed"
@@ -76,6 +77,32 @@ stop_and_kill() {
 # Containers that were missed when they were wanted.
 lost() {
 	sed -n 's/.*"spaces_lost": *\([0-9]*\).*/\1/p' "$work/$1/stats.json" | head -n 1
+}
+
+# Until the log has a line that matches $2, or process $1 has gone.
+until_refused() {
+	until grep -q "plex86: .*$2" "$work/limits/bochs.log" || ! kill -0 "$1"; do sleep 0.1; done
+}
+
+# Until Bochs has gone, its containers may now and then not be cloned, or have no room; the
+# first time until it says so.
+limits_come_and_go() {
+	while kill -0 "$1" 2>/dev/null; do
+		sleep "0.$((RANDOM % 5 + 1))"
+		spaces=()
+		spaces_of "$1"
+		[ "${#spaces[@]}" -gt 2 ] || continue
+		limit "${spaces[1]}" nproc 1 && sleep 0.3
+		! processes_limited || until_refused "$1" 'too many processes'
+		unlimit "${spaces[1]}" nproc
+		limit "${spaces[1]}" as $((32 * 4096)) && sleep 0.3
+		until_refused "$1" 'a space was lost .out of memory'
+		unlimit "${spaces[1]}" as
+	done 2>/dev/null
+	grep -oE 'plex86: .*(no space can be made: too many processes|a space was lost .out of memory)' \
+		"$work/limits/bochs.log" | sort -u | tee "$work/limits.refused"
+	grep -q 'out of memory' "$work/limits.refused" &&
+		{ ! processes_limited || grep -q 'too many processes' "$work/limits.refused"; }
 }
 
 # SIGUSR2 is the 12th of the signals that process $1 catches.
@@ -142,15 +169,17 @@ else
 	tap_skip "a program needs more mappings than a process may have" \
 		"vm.max_map_count is $(cat /proc/sys/vm/max_map_count) here: too many for this guest's memory"
 fi
-tap "its containers are stopped and killed" survives killed '' stop_and_kill
+tap "its containers are stopped and killed" survives killed stop_and_kill
 tap "some of them in use" test "$(lost killed)" -ge 1
-tap "Bochs may open few files" survives files 'ulimit -n 40' true
-tap "Bochs has little address space" survives space 'ulimit -v 1500000' true
-tap "Bochs has a small stack and may lock no memory" \
-	survives stack 'ulimit -s 256; ulimit -l 0' true
-tap "signals come all the time" survives storm '' storm
+if command -v prlimit >/dev/null && command -v setpriv >/dev/null; then
+	tap "processes and memory are refused now and then" \
+		survives limits limits_come_and_go ", handover=always"
+else
+	tap_skip "processes and memory are refused now and then" "there is no prlimit or setpriv"
+fi
+tap "signals come all the time" survives storm storm
 if command -v taskset >/dev/null; then
-	tap "others take most of its processor" survives steal '' steal
+	tap "others take most of its processor" survives steal steal
 else
 	tap_skip "others take most of its processor" "there is no taskset"
 fi
