@@ -9,7 +9,7 @@ set -u
 
 run=$top_srcdir/tests/guest/run-guest
 image=$top_builddir/tests/guest/tk64.img
-logs=$top_builddir/tests/boot-logs
+logs=$top_builddir/tests/boot-logs/verify
 mkdir -p "$logs"
 [ -r "$image" ] || tap_skip_all "there is no test kernel: the compiler can't make it"
 
@@ -19,7 +19,7 @@ model=$(default_model)
 options=(-c "$model" -e 8 -g 1 -s 20000 -n 20 -t 120 -b "$BOCHS")
 
 plain() {
-	"$run" "${options[@]}" bochs "$image" >"$logs/verify-plain.log"
+	"$run" "${options[@]}" bochs "$image" >"$logs/plain.log"
 }
 
 verified() {
@@ -36,7 +36,7 @@ count() {
 tap "the test kernel runs under plain Bochs" plain
 tap "and in verify mode" verified
 tap "it says the same" "$top_srcdir/tests/guest/compare-logs" \
-	-k "$top_srcdir/tests/guest/limits-process" "$logs/verify-plain.log" "$logs/verify.log"
+	-k "$top_srcdir/tests/guest/limits-process" "$logs/plain.log" "$logs/verify.log"
 echo "# $(count slices) slices, $(count instructions) instructions, $(count pages) written pages"
 tap "slices were verified" test "$(count slices)" -ge 100
 tap "with many instructions" test "$(count instructions)" -ge 1000000
