@@ -89,6 +89,10 @@ static void far_call_to_every_selector(void)
 static void call_arguments(u32 nr)
 {
 	u.ax = nr;
+#ifdef __x86_64__
+	if (nr & 1)
+		u.ax |= (ulong)0x5a5a5a5a << 32;	/* 64-bit Linux clears it at INT 0x80 */
+#endif
 	u.bx = u.di = 1;
 	u.si = u.dx = U_DATA;
 	u.bp = U_DATA + 64;
