@@ -35,3 +35,12 @@ limit() {
 unlimit() {
 	limit "$1" "$2" "$(as_owner "$1" prlimit --pid "$1" "--$2" --noheadings --output HARD | tr -d ' ')"
 }
+
+# RLIMIT_NPROC does not bind root.  Containers are another user's, but where root may not trace or
+# kill those (CAP_SYS_PTRACE, CAP_KILL: Docker's).
+processes_limited() {
+	local word mask
+	[ "$(id -u)" = 0 ] || return 0
+	read -r word mask < <(grep CapEff: /proc/self/status)
+	[ "$word" = CapEff: ] && [ $((0x$mask >> 5 & 0x$mask >> 19 & 1)) = 1 ]
+}

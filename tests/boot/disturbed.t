@@ -79,7 +79,13 @@ lost() {
 	sed -n 's/.*"spaces_lost": *\([0-9]*\).*/\1/p' "$work/$1/stats.json" | head -n 1
 }
 
-# Until Bochs has gone, its containers may now and then not be cloned, or have no room.
+# Until the log has a line that matches $2, or process $1 has gone.
+until_refused() {
+	until grep -q "plex86: .*$2" "$work/limits/bochs.log" || ! kill -0 "$1"; do sleep 0.1; done
+}
+
+# Until Bochs has gone, its containers may now and then not be cloned, or have no room; the
+# first time until it says so.
 limits_come_and_go() {
 	while kill -0 "$1" 2>/dev/null; do
 		sleep "0.$((RANDOM % 5 + 1))"
@@ -87,13 +93,16 @@ limits_come_and_go() {
 		spaces_of "$1"
 		[ "${#spaces[@]}" -gt 2 ] || continue
 		limit "${spaces[1]}" nproc 1 && sleep 0.3
+		! processes_limited || until_refused "$1" 'too many processes'
 		unlimit "${spaces[1]}" nproc
 		limit "${spaces[1]}" as $((32 * 4096)) && sleep 0.3
+		until_refused "$1" 'a space was lost .out of memory'
 		unlimit "${spaces[1]}" as
 	done 2>/dev/null
 	grep -oE 'plex86: .*(no space can be made: too many processes|a space was lost .out of memory)' \
-		"$work/limits/bochs.log" | cut -c1-80 | sort -u | tee "$work/limits.refused"
-	[ "$(wc -l <"$work/limits.refused")" = 2 ]
+		"$work/limits/bochs.log" | sort -u | tee "$work/limits.refused"
+	grep -q 'out of memory' "$work/limits.refused" &&
+		{ ! processes_limited || grep -q 'too many processes' "$work/limits.refused"; }
 }
 
 # SIGUSR2 is the 12th of the signals that process $1 catches.

@@ -156,15 +156,11 @@ void hostile_frames(void)
 {
 	static const unsigned short stacks[] = { 0, 0x2b, 0x7b, 0x18, 0x1b };
 	struct sigaction a = { .sa_sigaction = forge, .sa_flags = SA_SIGINFO };
-	/* 32-bit Linux's own; what the process engine's host has besides is in docs/limits.md. */
-	const bool only_mine = sizeof(long) == 4;
 
 	sigaction(SIGUSR1, &a, NULL);
 	group("frame, cs and ss");
 	for (unsigned long cs = 0; cs < 0x90; cs++)
 		for (unsigned int i = 0; i < sizeof(stacks) / sizeof(stacks[0]); i++) {
-			if (only_mine && ((cs >= 0x20 && cs < 0x38) || stacks[i] == 0x2b))
-				continue;
 			forged = (typeof(forged)){ .cs = cs, .ss = stacks[i], .ip = LOW,
 						   .set = SET_CS | SET_IP };
 			frame(cs << 16 | stacks[i]);

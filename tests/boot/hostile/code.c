@@ -69,19 +69,13 @@ void hostile_code(void)
 }
 
 /*
- * docs/limits.md: the process engine's host has segments of its own (4 to 6 and 15), and
- * those of the guest that have a base (12 to 14), where 32-bit Linux has none or others.
+ * Of both tables, and more.  A 64-bit host has code and data of its own (0x23, 0x2b, 0x33, 0x7b)
+ * where 32-bit Linux has none or others, and a process engine's container what stands for the
+ * guest's segments with a base (0x63, 0x6b, 0x73).
  */
-static bool of_the_host(unsigned int selector)
-{
-	unsigned int slot = selector >> 3;
-
-	return sizeof(long) == 4 && !(selector & 4) && ((slot >= 4 && slot <= 6) || (slot >= 12 && slot <= 15));
-}
-
 #define SELECTORS	0x108
 
-/* Jumps and calls to each selector; behind it is UD2, whatever the mode. */
+/* Jumps and calls to each selector; there is UD2, whatever the mode. */
 static void far_branches(const char *name, uint8_t modrm)
 {
 	const uint32_t pointer_at = LOW + 0x100;
@@ -97,16 +91,46 @@ static void far_branches(const char *name, uint8_t modrm)
 		const uint32_t target = LOW + 0x200;
 		const uint16_t selector = s;
 
-		if (of_the_host(s))
-			continue;
 		memcpy((void *)LOW + 0x100, &target, 4);
 		memcpy((void *)LOW + 0x104, &selector, 2);
 		result(s, try_bytes(code, n));
 	}
 }
 
+/* Where SELECTOR is to be in the code that returns to it, and TARGET, of 32 bits. */
+#define SELECTOR	0x5e1ec708
+#define TARGET		(LOW + 0x200)
+#define LE32(v)		(v) & 0xff, (v) >> 8 & 0xff, (v) >> 16 & 0xff, (v) >> 24 & 0xff
+#define PUSH(v)		0x68, LE32(v)
+
+static void far_returns(const char *name, const uint8_t *with, int n)
+{
+	static const uint8_t wanted[] = { LE32(SELECTOR) };
+	uint8_t code[32];
+	uint8_t *at;
+
+	memcpy(code, with, n);
+	at = memmem(code, n, wanted, sizeof(wanted));
+	memcpy((void *)TARGET, "\x0f\x0b\x0f\x0b", 4);
+	group(name);
+	for (unsigned int s = 0; s < SELECTORS; s++) {
+		memcpy(at, &s, 4);
+		result(s, try_bytes(code, n));
+	}
+}
+
 void hostile_selectors(void)
 {
+#ifdef __x86_64__
+	/* mov %rsp, %rcx; push $0x2b; push %rcx; pushf: Linux's SS */
+	static const uint8_t lret[] = { PUSH(SELECTOR), PUSH(TARGET), 0x48, 0xcb };
+	static const uint8_t iret[] = { 0x48, 0x89, 0xe1, 0x6a, 0x2b, 0x51, 0x9c, PUSH(SELECTOR),
+					PUSH(TARGET), 0x48, 0xcf };
+#else
+	static const uint8_t lret[] = { PUSH(SELECTOR), PUSH(TARGET), 0xcb };
+	static const uint8_t iret[] = { 0x9c, PUSH(SELECTOR), PUSH(TARGET), 0xcf };
+#endif
+
 	static const struct {
 		const char *name;
 		uint8_t code;		/* MOV %ax to it */
@@ -116,14 +140,15 @@ void hostile_selectors(void)
 
 	far_branches("ljmp", 0x2d);
 	far_branches("lcall", 0x1d);
+	far_returns("lret", lret, sizeof(lret));
+	far_returns("iret", iret, sizeof(iret));
 	for (int i = 0; i < 5; i++) {
 		group(segments[i].name);
 		for (unsigned int s = 0; s < SELECTORS; s++) {
 			/* mov $s, %eax; mov %eax, %sreg; UD2 then finds it loaded */
 			uint8_t code[] = { 0xb8, s & 0xff, s >> 8, 0, 0, 0x8e, segments[i].code };
 
-			if (!of_the_host(s))
-				result(s, try_bytes(code, sizeof(code)));
+			result(s, try_bytes(code, sizeof(code)));
 		}
 	}
 }
