@@ -44,6 +44,9 @@ enum table_use { TABLE_MAKE, TABLE_RARE, TABLE_NEVER };
 enum table_use table_use(const struct table *t, const ZydisDecodedInstruction *i,
 			 const ZydisDecodedOperand *op, const struct kind *k);
 
+/* Is it one of those: mnemonics with * and ?, isa=SET? */
+bool insn_in(const char *list, const ZydisDecodedInstruction *i);
+
 /* ---- decoding (insn.c) ---- */
 void decoder_init(ZydisDecoder *d, const struct kind *k);
 
@@ -51,6 +54,7 @@ void decoder_init(ZydisDecoder *d, const struct kind *k);
 struct maker {
 	struct kind kind;
 	const struct table *table;
+	const char *only;		/* instructions as in the table, or NULL: all */
 	ZydisDecoder decoder;
 	uint64_t seed;
 };
@@ -58,6 +62,7 @@ void make_head(const struct maker *m, struct fuzz_head *h);
 void make_template(const struct maker *m, uint32_t block, uint32_t n, uint8_t page[FUZZ_PAGE]);
 void make_state(const struct maker *m, uint32_t block, uint32_t n, uint8_t image[FUZZ_STATE_SIZE]);
 void spare_qemu(uint8_t *code, uint32_t len);	/* spare.c */
+void spare_bochs(uint8_t *code, uint32_t len);
 bool runs_apart(const struct maker *m, const struct fuzz_case *c);	/* company.c */
 void make_case(const struct maker *m, uint32_t id, struct fuzz_case *c);
 

@@ -25,6 +25,7 @@ static const char usage_text[] =
 "  -m MODEL  of the guest's CPU, for the table\n"
 "  -q        on QEMU's CPU: without what it dies of\n"
 "  -s SEED -f FIRST -n COUNT\n"
+"  -i LIST   make: only these instructions, named as in the table\n"
 "  -t FILE   table of known differences\n"
 "  -w FILE   explain: B once more; what differs neither there nor in Q came once only\n"
 "  -a        explain: show also what is explained\n";
@@ -403,7 +404,7 @@ int main(int argc, char **argv)
 	kind("code64");
 	maker.kind.model = "";
 	maker.seed = 1;
-	while ((o = getopt(argc, argv, "k:r5qm:s:f:n:t:w:a")) != -1) {
+	while ((o = getopt(argc, argv, "k:r5qm:s:f:n:i:t:w:a")) != -1) {
 		switch (o) {
 		case 'k': kind(optarg); break;
 		case 'r': maker.kind.bytes = true; break;
@@ -413,6 +414,7 @@ int main(int argc, char **argv)
 		case 's': maker.seed = number(optarg); break;
 		case 'f': first = number(optarg); break;
 		case 'n': count = number(optarg); break;
+		case 'i': maker.only = optarg; break;
 		case 't': table_path = optarg; break;
 		case 'w': again_path = optarg; break;
 		case 'a': show_all = true; break;
