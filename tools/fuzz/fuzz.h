@@ -113,12 +113,14 @@ struct narrowed {
 	const struct fuzz_record *third[3];	/* of struct third, each may be NULL */
 	uint32_t record;			/* their number in the file that a, b are from */
 	const struct fuzz_record *before;	/* it, the same for both; NULL: c's own registers */
+	const uint8_t *state;			/* c's image of vector state, where before is NULL */
 	struct diff diff;
 	bool avx512;				/* the records have its registers */
 	bool decoded;
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
 	uint32_t insn_at;
+	bool guessed;		/* it may be this one: the state that it began with is not known */
 	bool vanished;				/* no difference when run again; a, b are of the first run */
 };
 typedef void (*narrowed_fn)(const struct narrowed *n, void *arg);
