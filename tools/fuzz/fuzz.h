@@ -55,6 +55,7 @@ struct maker {
 	struct kind kind;
 	const struct table *table;
 	const char *only;		/* instructions as in the table, or NULL: all */
+	bool single;			/* one in each case */
 	ZydisDecoder decoder;
 	uint64_t seed;
 };
@@ -167,6 +168,10 @@ void isolate(const struct runs *cases, const struct runs *prefixes, const struct
 /* What is left to do where the cases of @f have ended: by a fault, whose IP is before. */
 void resume(const struct case_file *f, struct case_file *out);
 bool can_resume(const struct fuzz_record *r);
+
+/* ---- wrong bits, for tests (spoil.c) ---- */
+bool spoil_record(struct case_file *f, uint32_t n, uint32_t bit);
+uint32_t spoil(struct case_file *f, const char *only, const char *where, const struct kind *k);
 
 /* ---- showing (show.c) ---- */
 void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t seed);

@@ -128,7 +128,7 @@ static void instructions(const struct maker *m, struct rng *r, struct fuzz_case 
 	uint64_t at = FUZZ_CODE + c->slot * FUZZ_SLOT;
 	int want = 1, n;
 
-	while (want < INSNS_MAX && one_in(r, 2))
+	while (!m->single && want < INSNS_MAX && one_in(r, 2))
 		want++;
 	for (n = 0; n < want; n++) {
 		uint8_t buf[32];
