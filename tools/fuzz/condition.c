@@ -215,7 +215,7 @@ static const struct {
 	{ "pseudo-denormal", if_pseudo_denormal }, { "no-element", if_no_element },
 	{ "field-beyond", if_field_beyond }, { "overflow", if_overflow },
 	{ "stack-fault", if_stack_fault },
-	{ "underflow-unmasked", if_underflow_unmasked }, { "denormal-result", if_denormal_result },
+	{ "underflow-unmasked", if_underflow_unmasked },
 	{ "outcome", if_outcome }, { "plain-gp", if_plain_gp }, { "one-xm", if_one_xm },
 	{ "native-xm", if_native_xm },
 	{ "single-step", if_single_step },

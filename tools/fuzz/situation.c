@@ -164,14 +164,6 @@ bool if_underflow_unmasked(const struct asked *a)
 	return !(a->n->a->fx[FX_FCW] & FPU_UE);
 }
 
-/* ST0, in both. */
-bool if_denormal_result(const struct asked *a)
-{
-	const uint8_t *x = a->n->a->fx + FX_ST, *y = a->n->b->fx + FX_ST;
-
-	return !(x[9] & 0x7f) && !x[8] && !memcmp(x, y, 8);
-}
-
 /* The stack's, in both. */
 bool if_stack_fault(const struct asked *a)
 {
