@@ -5,13 +5,15 @@
 # The last line is "N cases, D differences (E explained)"; the status is 1 if any
 # is not explained.
 #
-#   fuzz.sh N [SEED] [engine=NAME] [model=NAME] [from=BLOCK] [kind=random]	N cases
+#   fuzz.sh N [SEED] [engine=NAME] [model=NAME] [from=BLOCK] [kind=random] [insn=LIST]	N cases
 #   fuzz.sh only=ID [SEED] [engine=NAME] [model=NAME]	one case, in full
 #
 # Cases come in blocks, each of one kind of code, so that a number and a seed name
 # a case.  With kind=random all are of random bytes.  What differs and is not
 # explained is in build/fuzz/unexplained, and one case of each explanation that was
 # needed in build/fuzz/examples.
+#
+# insn: only these instructions, named as in the table (tools/fuzz/known): insn='vrange*,isa=sha'.
 #
 # model: of the guest's CPU (default: one of the host's vendor, without AVX-512).
 #
@@ -26,7 +28,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tools/lib/progress.sh"
 
 usage() {
-	echo "usage: ./quickstart fuzz N|only=CASE [SEED] [engine=process|driver] [model=NAME] [from=BLOCK] [kind=random]" >&2
+	echo "usage: ./quickstart fuzz N|only=CASE [SEED] [engine=process|driver] [model=NAME] [from=BLOCK] [kind=random] [insn=LIST]" >&2
 	exit 2
 }
 
@@ -42,6 +44,7 @@ numbers=()
 for arg in "$@"; do
 	case $arg in
 	engine=*) engine=${arg#*=} ;;
+	insn=*) options+=(-i "${arg#*=}") ;;
 	model=*) options+=(-c "${arg#*=}") ;;
 	only=*)	only=$(number "${arg#*=}") ;;
 	from=*)	block=$(number "${arg#*=}") ;;

@@ -8,16 +8,6 @@
 
 #include "table.h"
 
-struct asked {
-	const struct narrowed *n;
-	const struct kind *k;
-};
-
-static uint64_t gpr(const struct narrowed *n, int i)
-{
-	return n->before ? n->before->gpr[i] : n->c->gpr[i];
-}
-
 /* The count of a shift or rotate as the CPU takes it: by operand, masked. */
 static uint32_t count(const struct narrowed *n)
 {
@@ -28,7 +18,7 @@ static uint32_t count(const struct narrowed *n)
 	if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		c = o->imm.value.u;
 	else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value == ZYDIS_REGISTER_CL && last)
-		c = gpr(n, FUZZ_CX);
+		c = gpr_before(n, FUZZ_CX);
 	return c & (n->operand[0].size == 64 ? 63 : 31);
 }
 
@@ -122,16 +112,41 @@ static bool opmask(const struct asked *a)
 	return a->n->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && a->n->insn.raw.evex.aaa;
 }
 
-/* Bochs says that there is no such instruction. */
-static bool plain_ud(const struct asked *a)
+static uint8_t imm(const struct asked *a)
 {
-	return a->n->a->vector == 6 && a->n->a->ip == a->n->insn_at;
+	return a->n->insn.raw.imm[0].value.u;
 }
 
-/* #SS, #GP or #PF by the instruction itself. */
-static bool plain_fault(const struct asked *a)
+static bool imm_15(const struct asked *a)
 {
-	return a->n->a->vector >= 12 && a->n->a->vector <= 14 && a->n->a->ip == a->n->insn_at;
+	return imm(a) == 15;
+}
+
+/* Rounding is as MXCSR says. */
+static bool round_mxcsr(const struct asked *a)
+{
+	return imm(a) & 4;
+}
+
+/* ENTER that copies frames. */
+static bool nested(const struct asked *a)
+{
+	return (a->n->insn.raw.imm[1].value.u & 31) > 1;
+}
+
+static bool rel32(const struct asked *a)
+{
+	return a->n->insn.raw.imm[0].is_relative && a->n->insn.raw.imm[0].size == 32;
+}
+
+static bool evex_disp8(const struct asked *a)
+{
+	return a->n->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && a->n->insn.raw.disp.size == 8;
+}
+
+static bool rex_b(const struct asked *a)
+{
+	return a->n->insn.raw.rex.B;
 }
 
 static bool memory_operand(const struct asked *a)
@@ -194,8 +209,18 @@ static const struct {
 	{ "opmask", opmask }, { "sae", sae }, { "high-index", high_index },
 	{ "far", far_branch }, { "memory-operand", memory_operand }, { "immediate", count_by_immediate },
 	{ "prefix66", prefix_66 }, { "prefix67", prefix_67 }, { "code64", code64 }, { "code32", code32 },
-	{ "segment-register", segment_operand }, { "plain-ud", plain_ud },
-	{ "plain-fault", plain_fault }, { "emulated", emulated },
+	{ "rex.b", rex_b }, { "rel32", rel32 }, { "evex-disp8", evex_disp8 }, { "imm=15", imm_15 },
+	{ "round-mxcsr", round_mxcsr }, { "nested", nested },
+	{ "ftz-or-daz", if_ftz_or_daz }, { "ecx=0", if_ecx_0 }, { "out-of-range", if_out_of_range },
+	{ "pseudo-denormal", if_pseudo_denormal }, { "no-element", if_no_element },
+	{ "field-beyond", if_field_beyond }, { "overflow", if_overflow },
+	{ "stack-fault", if_stack_fault },
+	{ "underflow-unmasked", if_underflow_unmasked },
+	{ "outcome", if_outcome }, { "plain-gp", if_plain_gp }, { "one-xm", if_one_xm },
+	{ "native-xm", if_native_xm },
+	{ "single-step", if_single_step },
+	{ "segment-register", segment_operand }, { "plain-ud", if_plain_ud },
+	{ "plain-fault", if_plain_fault }, { "emulated", emulated },
 	{ "avx512", model_512 }, { "no-avx512", model_less_512 },
 };
 #define CONDITIONS (sizeof(conditions) / sizeof(conditions[0]))

@@ -44,6 +44,9 @@ enum table_use { TABLE_MAKE, TABLE_RARE, TABLE_NEVER };
 enum table_use table_use(const struct table *t, const ZydisDecodedInstruction *i,
 			 const ZydisDecodedOperand *op, const struct kind *k);
 
+/* Is it one of those: mnemonics with * and ?, isa=SET? */
+bool insn_in(const char *list, const ZydisDecodedInstruction *i);
+
 /* ---- decoding (insn.c) ---- */
 void decoder_init(ZydisDecoder *d, const struct kind *k);
 
@@ -51,6 +54,8 @@ void decoder_init(ZydisDecoder *d, const struct kind *k);
 struct maker {
 	struct kind kind;
 	const struct table *table;
+	const char *only;		/* instructions as in the table, or NULL: all */
+	bool single;			/* one in each case */
 	ZydisDecoder decoder;
 	uint64_t seed;
 };
@@ -58,6 +63,7 @@ void make_head(const struct maker *m, struct fuzz_head *h);
 void make_template(const struct maker *m, uint32_t block, uint32_t n, uint8_t page[FUZZ_PAGE]);
 void make_state(const struct maker *m, uint32_t block, uint32_t n, uint8_t image[FUZZ_STATE_SIZE]);
 void spare_qemu(uint8_t *code, uint32_t len);	/* spare.c */
+void spare_bochs(uint8_t *code, uint32_t len);
 bool runs_apart(const struct maker *m, const struct fuzz_case *c);	/* company.c */
 void make_case(const struct maker *m, uint32_t id, struct fuzz_case *c);
 
@@ -108,12 +114,14 @@ struct narrowed {
 	const struct fuzz_record *third[3];	/* of struct third, each may be NULL */
 	uint32_t record;			/* their number in the file that a, b are from */
 	const struct fuzz_record *before;	/* it, the same for both; NULL: c's own registers */
+	const uint8_t *state;			/* c's image of vector state, where before is NULL */
 	struct diff diff;
 	bool avx512;				/* the records have its registers */
 	bool decoded;
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
 	uint32_t insn_at;
+	bool guessed;		/* it may be this one: the state that it began with is not known */
 	bool vanished;				/* no difference when run again; a, b are of the first run */
 };
 typedef void (*narrowed_fn)(const struct narrowed *n, void *arg);
@@ -160,6 +168,10 @@ void isolate(const struct runs *cases, const struct runs *prefixes, const struct
 /* What is left to do where the cases of @f have ended: by a fault, whose IP is before. */
 void resume(const struct case_file *f, struct case_file *out);
 bool can_resume(const struct fuzz_record *r);
+
+/* ---- wrong bits, for tests (spoil.c) ---- */
+bool spoil_record(struct case_file *f, uint32_t n, uint32_t bit);
+uint32_t spoil(struct case_file *f, const char *only, const char *where, const struct kind *k);
 
 /* ---- showing (show.c) ---- */
 void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t seed);

@@ -11,6 +11,7 @@
 #include "fuzz.h"
 
 #define TRIES	200
+#define TRIES_ONLY	100000	/* one encoding of some ten thousand is wanted */
 #define INSN_MAX 15
 
 struct bytes {
@@ -263,9 +264,9 @@ static void note_branch(const ZydisDecodedInstruction *i, struct insn_made *made
 bool make_insn(const struct maker *m, struct rng *r, const struct fuzz_case *c, uint64_t at,
 	       uint8_t *to, struct insn_made *made)
 {
-	bool illegal = one_in(r, 24);
+	bool illegal = one_in(r, 24) && !m->only;
 
-	for (int t = 0; t < TRIES; t++) {
+	for (int t = 0; t < (m->only ? TRIES_ONLY : TRIES); t++) {
 		ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 		ZydisDecodedInstruction i;
 		struct bytes o = { .n = 0 };
@@ -285,6 +286,8 @@ bool make_insn(const struct maker *m, struct rng *r, const struct fuzz_case *c, 
 		} else {
 			enum table_use use = table_use(m->table, &i, op, &m->kind);
 
+			if (m->only && !insn_in(m->only, &i))
+				continue;
 			if (illegal || use == TABLE_NEVER || (use == TABLE_RARE && !one_in(r, 64)))
 				continue;
 			made->len = i.length;

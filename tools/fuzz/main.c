@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The command line of the fuzzer; tools/fuzz.sh runs it between two runs of Bochs. */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -19,12 +20,18 @@ static const char usage_text[] =
 "                                            T: its run of P; what these say as B does is\n"
 "                                            not B's own doing\n"
 "       fuzzer [options] spoil FILE N BIT    changes the N-th record, for tests\n"
+"       fuzzer [options] spoil FILE LIST BIT|result|other\n"
+"                                            of all cases that are one of these instructions:\n"
+"                                            the register it writes, a vector one that it does\n"
+"                                            not name; prints how many\n"
 "  -k KIND   code64, compat, code32\n"
 "  -r        random bytes instead of instructions\n"
 "  -5        with AVX-512\n"
 "  -m MODEL  of the guest's CPU, for the table\n"
 "  -q        on QEMU's CPU: without what it dies of\n"
 "  -s SEED -f FIRST -n COUNT\n"
+"  -i LIST   make: only these instructions, named as in the table\n"
+"  -1        make: one in each case\n"
 "  -t FILE   table of known differences\n"
 "  -w FILE   explain: B once more; what differs neither there nor in Q came once only\n"
 "  -a        explain: show also what is explained\n";
@@ -292,6 +299,8 @@ static void judge(const struct narrowed *n, void *arg)
 
 	if (!table)
 		table = table_read(table_path);
+	if (diff_is_empty(&n->diff))
+		return;
 	why = n->vanished ? any_of_all(table, n) : table_explains(table, n, &maker.kind);
 	if (!why)
 		why = third_explains(table, n, &maker.kind);
@@ -383,16 +392,15 @@ static int do_resume(const char *path, const char *out)
 	return file_write(&o, out) ? 0 : 2;
 }
 
-static int do_spoil(const char *path, uint32_t n, uint32_t bit)
+static int do_spoil(const char *path, const char *which, const char *where)
 {
 	struct case_file f;
-	uint8_t *r;
 
 	must_read(&f, path);
-	if (n >= f.head.cases || bit / 8 >= f.head.record_size)
+	if (!isdigit((unsigned char)*which))
+		printf("%u\n", spoil(&f, which, where, &maker.kind));
+	else if (!spoil_record(&f, number(which), number(where)))
 		usage();
-	r = (uint8_t *)(uintptr_t)file_record(&f, n);
-	r[bit / 8] ^= 1u << bit % 8;
 	return file_write(&f, path) ? 0 : 2;
 }
 
@@ -403,7 +411,7 @@ int main(int argc, char **argv)
 	kind("code64");
 	maker.kind.model = "";
 	maker.seed = 1;
-	while ((o = getopt(argc, argv, "k:r5qm:s:f:n:t:w:a")) != -1) {
+	while ((o = getopt(argc, argv, "k:r5qm:s:f:n:i:1t:w:a")) != -1) {
 		switch (o) {
 		case 'k': kind(optarg); break;
 		case 'r': maker.kind.bytes = true; break;
@@ -413,6 +421,8 @@ int main(int argc, char **argv)
 		case 's': maker.seed = number(optarg); break;
 		case 'f': first = number(optarg); break;
 		case 'n': count = number(optarg); break;
+		case 'i': maker.only = optarg; break;
+		case '1': maker.single = true; break;
 		case 't': table_path = optarg; break;
 		case 'w': again_path = optarg; break;
 		case 'a': show_all = true; break;
@@ -437,7 +447,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[0], "explain") && (argc == 5 || argc == 8))
 		return do_explain(argv + 1, argc == 8);
 	if (!strcmp(argv[0], "spoil") && argc == 4)
-		return do_spoil(argv[1], number(argv[2]), number(argv[3]));
+		return do_spoil(argv[1], argv[2], argv[3]);
 	usage();
 	return 2;
 }

@@ -103,6 +103,24 @@ static void set_branch(struct rng *r, struct fuzz_case *c, const uint8_t *start,
 	memcpy(c->code + start[k] + made->rel_at, &rel, made->rel_size);
 }
 
+/*
+ * What nobody can foretell (RDTSC, RDRAND, RDSEED, RDPID), or the host has and no model
+ * (RDPRU, MONITORX, MWAITX): random bytes have it, and what was to be illegal.
+ */
+static void foreseeable(struct fuzz_case *c)
+{
+	for (uint32_t i = 0; i + 2 < c->len; i++) {
+		uint8_t *p = c->code + i;
+
+		if (p[0] == 0x0f &&
+		    (p[1] == 0x31 || (p[1] == 0xc7 && p[2] >= 0xf0) ||
+		     (p[1] == 0x01 && ((p[2] >= 0xf9 && p[2] <= 0xfb) || p[2] == 0xfd))))
+			p[1] = 0x0b;
+	}
+	if (c->len >= 2 && c->code[c->len - 2] == 0x0f && c->code[c->len - 1] == 0x31)
+		c->code[c->len - 1] = 0x0b;
+}
+
 static void instructions(const struct maker *m, struct rng *r, struct fuzz_case *c)
 {
 	struct insn_made made[INSNS_MAX];
@@ -110,7 +128,7 @@ static void instructions(const struct maker *m, struct rng *r, struct fuzz_case 
 	uint64_t at = FUZZ_CODE + c->slot * FUZZ_SLOT;
 	int want = 1, n;
 
-	while (want < INSNS_MAX && one_in(r, 2))
+	while (!m->single && want < INSNS_MAX && one_in(r, 2))
 		want++;
 	for (n = 0; n < want; n++) {
 		uint8_t buf[32];
@@ -125,26 +143,21 @@ static void instructions(const struct maker *m, struct rng *r, struct fuzz_case 
 			set_branch(r, c, start, n, k, &made[k]);
 	c->len = start[n];
 	c->insns = n;
+	foreseeable(c);
 }
 
-/*
- * Random bytes, but for what nobody can foretell (RDTSC, RDRAND, RDSEED, RDPID) or
- * the host has and no model (RDPRU, MONITORX, MWAITX).  What hands a whole page to
- * Bochs (docs/limits.md) is thinned out.
- */
+/* Random bytes.  What hands a whole page to Bochs (docs/limits.md) is thinned out. */
 static void bytes(struct rng *r, struct fuzz_case *c)
 {
 	c->len = FUZZ_CODE_MAX;
 	for (uint32_t i = 0; i < c->len; i++)
 		c->code[i] = rng_next(r);
+	foreseeable(c);
 	for (uint32_t i = 0; i + 2 < c->len; i++) {
 		uint8_t *p = c->code + i;
 
 		if (p[0] != 0x0f)
 			continue;
-		if (p[1] == 0x31 || (p[1] == 0xc7 && p[2] >= 0xf0) ||
-		    (p[1] == 0x01 && ((p[2] >= 0xf9 && p[2] <= 0xfb) || p[2] == 0xfd)))
-			p[1] = 0x0b;
 		if ((p[1] == 0xa2 || p[1] == 0x05 || p[1] == 0x34 || p[1] == 0xae ||
 		     p[1] == 0xc7 || p[1] == 0x01) && !one_in(r, 16))
 			p[0] = 0x90;
@@ -163,6 +176,8 @@ void make_case(const struct maker *m, uint32_t id, struct fuzz_case *c)
 		bytes(&r, c);
 	else
 		instructions(m, &r, c);
+	if (!m->kind.code32)
+		spare_bochs(c->code, c->len);
 	if (m->kind.emulated)
 		spare_qemu(c->code, c->len);
 	c->apart = runs_apart(m, c);

@@ -196,6 +196,7 @@ static void one_case(const struct runs *r, const struct kind *k, const struct pl
 	for (uint32_t i = 0; i < n; i++) {
 		out->c = &r->a->cases[p[i].index];
 		records_at(r, p[i].index, out);
+		out->state = file_state(r->a, out->c->state);
 		out->before = before;
 		if (!compare(out->a, out->b, k->avx512, &out->diff))
 			break;
@@ -219,7 +220,9 @@ static void first_time(const struct runs *r, const struct kind *k, struct narrow
 	if (i == f->head.cases)
 		return;
 	records_at(r, i, out);
+	out->state = file_state(f, f->cases[i].state);
 	out->before = NULL;
+	out->guessed = true;
 	compare(out->a, out->b, k->avx512, &out->diff);
 	decoder_init(&d, k);
 	decode_at(&d, out, 0);
@@ -232,6 +235,7 @@ bool narrowed_next(struct narrowed *n, const struct kind *k)
 
 	if (at >= n->c->len)
 		return false;
+	n->guessed = true;
 	decoder_init(&d, k);
 	decode_at(&d, n, at);
 	return true;
@@ -242,6 +246,7 @@ bool narrowed_at(struct narrowed *n, const struct kind *k, uint32_t at)
 	ZydisDecoder d;
 
 	n->c = n->origin;
+	n->guessed = true;
 	decoder_init(&d, k);
 	decode_at(&d, n, at);
 	return n->decoded;

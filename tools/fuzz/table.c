@@ -132,9 +132,9 @@ static bool is_not(const char *word, void *arg)
 	return !lower_match(word, ZydisMnemonicGetString(i->mnemonic));
 }
 
-static bool is_for(const struct entry *e, const ZydisDecodedInstruction *i)
+bool insn_in(const char *list, const ZydisDecodedInstruction *i)
 {
-	return !each_word(e->what, is_not, (void *)i);
+	return !each_word(list, is_not, (void *)i);
 }
 
 enum table_use table_use(const struct table *t, const ZydisDecodedInstruction *i,
@@ -152,7 +152,7 @@ enum table_use table_use(const struct table *t, const ZydisDecodedInstruction *i
 
 		if (!never && strcmp(e->kind, "rare"))
 			continue;
-		if (!is_for(e, i) || !conditions_hold(e->conditions, &n, kind))
+		if (!insn_in(e->what, i) || !conditions_hold(e->conditions, &n, kind))
 			continue;
 		if (never)
 			return TABLE_NEVER;
@@ -172,7 +172,7 @@ const char *table_leaves(const struct table *t, const struct narrowed *n, const 
 
 		if (!*e->fields)
 			continue;
-		if (n->decoded ? !is_for(e, &n->insn) : strcmp(e->what, "undecodable"))
+		if (n->decoded ? !insn_in(e->what, &n->insn) : strcmp(e->what, "undecodable"))
 			continue;
 		if (conditions_hold(e->conditions, n, k) && fields_take(e->fields, n, left) && !first)
 			first = e->line;
