@@ -4,6 +4,7 @@
  * manual that leaves a result undefined or says how far an approximation may be
  * off.  SDM: Intel's Software Developer's Manual.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "verify.h"
@@ -131,36 +132,43 @@ static const char *without_lock(const char *text)
 	return starts(text, "lock ") ? text + 5 : text;
 }
 
-/* Is the first operand one of 8 or 16 bits? */
-static bool narrow(const char *text)
+/* Bits of the first operand, if they are 8 or 16; else 32. */
+static unsigned int width(const char *text)
 {
 	const char *operand = strchr(text, ' ');
 	size_t len;
 
 	if (!operand)
-		return false;
+		return 32;
 	len = strcspn(++operand, ",");
-	if (starts(operand, "byte ptr") || starts(operand, "word ptr"))
-		return true;
+	if (starts(operand, "byte ptr"))
+		return 8;
+	if (starts(operand, "word ptr"))
+		return 16;
 	if (memchr(operand, '[', len))
-		return false;
+		return 32;
 	if (operand[0] == 'r' && operand[1] >= '0' && operand[1] <= '9')
-		return strchr("bwl", operand[len - 1]);
-	return operand[0] != 'e' && operand[0] != 'r';
+		return operand[len - 1] == 'w' ? 16 : strchr("bl", operand[len - 1]) ? 8 : 32;
+	if (operand[0] == 'e' || operand[0] == 'r')
+		return 32;
+	return strchr("lh", operand[len - 1]) ? 8 : 16;
 }
 
 /*
  * SDM vol. 2, SAL/SAR/SHL/SHR, SHLD, SHRD, RCL/RCR/ROL/ROR: OF is defined for a
  * count of 1; the others are (but AF) where the count, which is taken modulo 32
- * or 64, is below the operand's size: always, with 32 and 64 bits.
+ * or 64, is below the operand's size: always, with 32 and 64 bits.  What CL was is
+ * not known any more.
  */
 static uint32_t of_shift(const char *text, uint32_t undefined)
 {
-	const char *count = strrchr(text, ',');
+	const char *by = strrchr(text, ',');
+	unsigned long count = by && by[1] == ' ' && by[2] >= '0' && by[2] <= '9' ?
+			      strtoul(by + 2, NULL, 0) & 31 : 31;
 
-	if (count && (!strcmp(count, ", 1") || !strcmp(count, ", 0x01")))
+	if (count == 1)
 		return undefined & AF;
-	return narrow(text) ? undefined : undefined & (OF | AF);
+	return count >= width(text) ? undefined : undefined & (OF | AF);
 }
 
 static bool shifts(const char *text)

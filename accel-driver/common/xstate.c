@@ -147,6 +147,33 @@ uint64_t plex86_xstate_to_vec(const struct plex86_xstate_layout *layout,
 	return bv & ~valid;
 }
 
+static int is_zero(const uint8_t *p, size_t len)
+{
+	return !*p && !memcmp(p, p + 1, len - 1);
+}
+
+uint64_t plex86_xstate_in_use(const struct plex86_xstate_layout *layout, const void *image)
+{
+	const uint8_t *in = image;
+	uint8_t initial[512];
+	unsigned int i;
+	uint64_t bv;
+
+	legacy_init(initial);
+	memcpy(&bv, in + HEADER_BV, sizeof(bv));
+	if (!memcmp(in, initial, LEGACY_MXCSR) &&
+	    !memcmp(in + LEGACY_ST, initial + LEGACY_ST, LEGACY_XMM - LEGACY_ST))
+		bv &= ~PLEX86_X_X87;
+	for (i = 2; i < PLEX86_XSTATE_NCOMP; i++)
+		if (bv >> i & 1 && is_zero(in + layout->offset[i], component[i].size))
+			bv &= ~(1ull << i);
+	/* MXCSR goes by SSE's bit, or AVX's, or neither: here nobody can tell. */
+	if (!(bv & PLEX86_X_AVX) && get32(in + LEGACY_MXCSR) == MXCSR_INIT &&
+	    is_zero(in + LEGACY_XMM, LEGACY_END - LEGACY_XMM))
+		bv &= ~PLEX86_X_SSE;
+	return bv;
+}
+
 uint32_t plex86_xstate_pkru(const struct plex86_xstate_layout *layout, const void *image)
 {
 	return get32((const uint8_t *)image + layout->offset[COMPONENT_PKRU]);

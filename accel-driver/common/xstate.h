@@ -57,6 +57,13 @@ void plex86_xstate_from_vec(const struct plex86_xstate_layout *layout,
 uint64_t plex86_xstate_to_vec(const struct plex86_xstate_layout *layout,
 			      const void *image, uint64_t mask, struct plex86_vec *vec);
 
+/*
+ * The components of @image's XSTATE_BV that are not in their initial configuration: what
+ * Bochs calls in use (xsave.cc, xsave_*_xinuse()).  Loaded with only these, a CPU tells user
+ * code the same by XSAVE and XGETBV, as far as it tracks what changes (SDM vol. 1, 13.6).
+ */
+uint64_t plex86_xstate_in_use(const struct plex86_xstate_layout *layout, const void *image);
+
 /* PKRU of @image; the layout must have it. */
 uint32_t plex86_xstate_pkru(const struct plex86_xstate_layout *layout, const void *image);
 void plex86_xstate_set_pkru(const struct plex86_xstate_layout *layout, void *image, uint32_t pkru);
