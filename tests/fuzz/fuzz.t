@@ -116,7 +116,7 @@ try() {
 # Numbers of bits: CF 256, PF 258, AF 260, ZF 262, SF 263, OF 267; RAX 320, RSP 576; FSW 1616, C0 1624, C1 1625;
 # MXCSR 1792, its PE 1797; memory 7010.
 integer=imul,mul,div,shl,shr,sar,rcl,rol,bt,bts,bsf,tzcnt,lzcnt,andn,blsr,bextr,and,or,xor
-vector=rcpps,rsqrtps,vrcpps,vrsqrtps,extrq,dpps,vdppd,psrlq,vpsrlq,vfmadd*
+vector="rcpps,rsqrtps,vrcpps,vrsqrtps,extrq,dpps,vdppd,psrlq,vpsrlq,vfmadd*"
 x87=fsin,fcos,fptan,fpatan,fyl2x,fprem,fprem1,frndint,fscale,fcomi,fucomip,fld,f2xm1
 fuzzer_for ryzen
 tap "cases of single instructions" singles ryzen \
@@ -153,7 +153,7 @@ done <<-END
 	$((8 * (232 + 16 * 3))) ST3 fsin,fcos,fptan,fprem,frndint,fscale,f2xm1,fcomi
 END
 
-vector=vpconflict*,vrange*,vpbroadcastm*,vgf2p8affine*,vpmultishiftqb,vrcp14*,vrsqrt14*,vreduce*,vrndscale*,vscalef*
+vector="vpconflict*,vrange*,vpbroadcastm*,vgf2p8affine*,vpmultishiftqb,vrcp14*,vrsqrt14*,vreduce*,vrndscale*,vscalef*"
 fuzzer_for corei7_icelake_u -5
 tap "cases of single instructions with AVX-512" singles corei7_icelake_u \
 	"$vector,vpshufbitqmb,kshift*,vpexpandw,vcvtps2ph,vfmadd*,vpsrlq,vgather*,vmovaps,vpaddb"
