@@ -163,12 +163,13 @@ static unsigned int width(const char *text)
 static uint32_t of_shift(const char *text, uint32_t undefined)
 {
 	const char *by = strrchr(text, ',');
-	unsigned long count = by && by[1] == ' ' && by[2] >= '0' && by[2] <= '9' ?
-			      strtoul(by + 2, NULL, 0) & 31 : 31;
+	const bool given = by && by[1] == ' ' && by[2] >= '0' && by[2] <= '9';
+	unsigned long count = given ? strtoul(by + 2, NULL, 0) : 31;
 
-	if (count == 1)
+	/* 33 is 1 with 32 bits; not to be sure of it only excuses more. */
+	if ((count & 63) == 1)
 		return undefined & AF;
-	return count >= width(text) ? undefined : undefined & (OF | AF);
+	return (count & 31) >= width(text) ? undefined : undefined & (OF | AF);
 }
 
 static bool shifts(const char *text)

@@ -96,14 +96,39 @@ int zygote_start(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	return err;
 }
 
+/*
+ * Ends all of the sandbox.  Who is cloned by a process that is killed at that moment is
+ * traced and nobody has told us of it; the first process of the namespace, whose group all
+ * are of, can't finish dying before we have let go of it.
+ */
+static void end_group(struct plex86_engine *e)
+{
+	siginfo_t info;
+	int status;
+	pid_t got;
+
+	if (!process_is_tracer(e) ||
+	    waitid(P_PID, (id_t)e->parked, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) ||
+	    kill(-e->parked, SIGKILL))
+		return;
+	ptrace(PTRACE_CONT, e->parked, 0, 0);
+	do {
+		got = waitpid(-e->parked, &status, __WALL);
+		if (got > 0 && WIFSTOPPED(status))
+			ptrace(PTRACE_CONT, got, 0, 0);
+	} while (got > 0 || (got < 0 && errno == EINTR));
+}
+
 /* All spaces must have been reaped. */
 void zygote_stop(struct plex86_engine *e)
 {
 	if (e->zygote)
 		process_end(e, e->zygote);
 	e->zygote = 0;
-	if (e->parked)
+	if (e->parked) {
+		end_group(e);
 		process_end(e, e->parked);
+	}
 	e->parked = 0;
 }
 

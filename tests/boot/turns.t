@@ -44,7 +44,7 @@ made() {
 }
 
 boot() {		# boot NAME ISO OPTIONS
-	"$top_srcdir/tools/guest/run" -b "$BOCHS" -p "$3" "$work/$2.iso" "$work/$1" &&
+	"$top_srcdir/tools/guest/run" -q 900 -b "$BOCHS" -p "$3" "$work/$2.iso" "$work/$1" &&
 		grep -F "= many " "$work/$1/said"
 }
 
@@ -71,7 +71,8 @@ as_many_roots() {
 	[ "$(roots | wc -l)" -ge "$processes" ] && [ "$(roots | wc -l)" -le $((processes + 4)) ]
 }
 
-tap "a guest can be made" made || { tap_done; exit; }
+tap "a guest can be made" made
+[ "$tap_failed" = 0 ] || tap_done
 tap "it boots with one page table per process" boot one one "enabled=1, stats=$work/one.json"
 tap "and has neither isolation nor PCIDs" eval 'has one pti 0 && has one pcid 0'
 tap "a space for each process that computes" few_spaces one

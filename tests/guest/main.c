@@ -163,6 +163,7 @@ static void run_groups(void)
 	if (param.groups & GROUP_SENSITIVE) {
 		tests_sensitive();
 		tests_straddle();
+		tests_xstate_limits();
 	}
 	if (param.groups & GROUP_SEGMENTS) {
 		tests_segments();

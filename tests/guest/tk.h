@@ -127,6 +127,7 @@ void tests_ferr(void);
 void tests_ferr_irq13(void);
 void tests_ferr_bochs_differs(void);
 void tests_xstate(void);
+void tests_xstate_limits(void);
 void tests_xsave(void);
 void tests_xsave_bochs_differs(void);
 void tests_bits(void);

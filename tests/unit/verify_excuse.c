@@ -74,6 +74,7 @@ static void one_instruction(void)
 		{ "shr r10d, cl", OF | AF },
 		{ "shr r10b, cl", OF | AF | CF },
 		{ "shl al, cl", OF | AF | CF },
+		{ "shr rax, 0x21", OF | AF },
 		{ "shl ah, 0x07", OF | AF },
 		{ "shl al, 0x08", OF | AF | CF },
 		{ "shl r9b, 0x27", OF | AF },
