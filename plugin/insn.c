@@ -76,15 +76,15 @@ void plex86_back_to_prefixes(struct plex86_shadow *s, struct plex86_cpu *cpu)
 		cpu->rip -= at - plex86_interrupt_begin(code, at, plex86_code_bits(cpu));
 }
 
-bool plex86_ends_with_mov_ss(const uint8_t *end, size_t n, bool pop)
+bool plex86_ends_with_mov_ss(const uint8_t before[PLEX86_MOV_SS_BYTES], bool pop)
 {
 	size_t i;
 
-	if (pop && n && end[-1] == OP_POP_SS)
+	if (pop && before[PLEX86_MOV_SS_BYTES - 1] == OP_POP_SS)
 		return true;
 	/* How long it is depends on ModRM and modes: any place will do. */
-	for (i = 2; i <= n && i <= PLEX86_MOV_SS_BYTES; i++)
-		if (end[-(ptrdiff_t)i] == OP_MOV_SREG && (end[1 - (ptrdiff_t)i] >> 3 & 7) == PLEX86_SS)
+	for (i = 0; i + 1 < PLEX86_MOV_SS_BYTES; i++)
+		if (before[i] == OP_MOV_SREG && (before[i + 1] >> 3 & 7) == PLEX86_SS)
 			return true;
 	return false;
 }
@@ -110,5 +110,5 @@ bool plex86_behind_mov_ss(struct plex86_shadow *s, const struct plex86_cpu *cpu)
 		memcpy(bytes + n, code + at - (sizeof(bytes) - n), sizeof(bytes) - n);
 	else if (n < sizeof(bytes))
 		return true;
-	return plex86_ends_with_mov_ss(bytes + sizeof(bytes), sizeof(bytes), bits != 64);
+	return plex86_ends_with_mov_ss(bytes, bits != 64);
 }

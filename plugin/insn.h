@@ -26,13 +26,14 @@ bool plex86_is_prefix(uint8_t b, bool long64);
  */
 size_t plex86_interrupt_begin(const uint8_t *code, size_t at, unsigned int bits);
 
+#define PLEX86_MOV_SS_BYTES 7		/* 8E, ModRM, SIB, four of displacement */
+
 /*
- * Could the @n bytes before @end, 8 if there are as many, end with MOV SS or POP SS?  Behind
- * these a CPU takes no interrupt for an instruction (SDM vol. 3, 6.8.3).  @pop: not in
- * 64-bit code, which has no POP SS.
+ * Could @before, the bytes before an instruction, end with MOV SS or POP SS?  Behind these a
+ * CPU takes no interrupt for an instruction (SDM vol. 3, 6.8.3).  @pop: not in 64-bit code,
+ * which has no POP SS.
  */
-bool plex86_ends_with_mov_ss(const uint8_t *end, size_t n, bool pop);
-#define PLEX86_MOV_SS_BYTES 8		/* 8E, ModRM, SIB, displacement; 67 before it or not */
+bool plex86_ends_with_mov_ss(const uint8_t before[PLEX86_MOV_SS_BYTES], bool pop);
 
 struct plex86_shadow;
 struct plex86_cpu;

@@ -147,9 +147,12 @@ uint64_t plex86_xstate_to_vec(const struct plex86_xstate_layout *layout,
 	return bv & ~valid;
 }
 
-static int is_zero(const uint8_t *p, size_t len)
+static int all_zero(const uint8_t *p, uint32_t size)
 {
-	return !*p && !memcmp(p, p + 1, len - 1);
+	while (size--)
+		if (*p++)
+			return 0;
+	return 1;
 }
 
 uint64_t plex86_xstate_in_use(const struct plex86_xstate_layout *layout, const void *image)
@@ -165,11 +168,11 @@ uint64_t plex86_xstate_in_use(const struct plex86_xstate_layout *layout, const v
 	    !memcmp(in + LEGACY_ST, initial + LEGACY_ST, LEGACY_XMM - LEGACY_ST))
 		bv &= ~PLEX86_X_X87;
 	for (i = 2; i < PLEX86_XSTATE_NCOMP; i++)
-		if (bv >> i & 1 && is_zero(in + layout->offset[i], component[i].size))
+		if (bv >> i & 1 && all_zero(in + layout->offset[i], component[i].size))
 			bv &= ~(1ull << i);
 	/* MXCSR goes by SSE's bit, or AVX's, or neither: here nobody can tell. */
 	if (!(bv & PLEX86_X_AVX) && get32(in + LEGACY_MXCSR) == MXCSR_INIT &&
-	    is_zero(in + LEGACY_XMM, LEGACY_END - LEGACY_XMM))
+	    all_zero(in + LEGACY_XMM, LEGACY_END - LEGACY_XMM))
 		bv &= ~PLEX86_X_SSE;
 	return bv;
 }
@@ -187,14 +190,6 @@ void plex86_xstate_set_pkru(const struct plex86_xstate_layout *layout, void *ima
 	bv |= PLEX86_X_PKRU;
 	memcpy((uint8_t *)image + HEADER_BV, &bv, sizeof(bv));
 	put32((uint8_t *)image + layout->offset[COMPONENT_PKRU], pkru);
-}
-
-static int all_zero(const uint8_t *p, uint32_t size)
-{
-	while (size--)
-		if (*p++)
-			return 0;
-	return 1;
 }
 
 /* Component @i of both, an invalid one standing for zeroes. */

@@ -5,14 +5,8 @@
  */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	code_\name, code_\name\()_end
-code_\name:
-	.endm
-	.macro	PROGRAM_END name
-code_\name\()_end:
-	.endm
+#define PREFIX code_
+#include "program.h"
 
 	.section .user, "a"
 

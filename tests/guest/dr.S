@@ -5,17 +5,8 @@
  */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	dr_\name, dr_\name\()_mark, dr_\name\()_end
-dr_\name:
-	.endm
-	.macro	MARK name
-dr_\name\()_mark:
-	.endm
-	.macro	PROGRAM_END name
-dr_\name\()_end:
-	.endm
+#define PREFIX dr_
+#include "program.h"
 
 	.macro	ACCESS name, insn:vararg
 	PROGRAM	\name

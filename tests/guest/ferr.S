@@ -5,17 +5,8 @@
  */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	ferr_\name, ferr_\name\()_mark, ferr_\name\()_end
-ferr_\name:
-	.endm
-	.macro	MARK name
-ferr_\name\()_mark:
-	.endm
-	.macro	PROGRAM_END name
-ferr_\name\()_end:
-	.endm
+#define PREFIX ferr_
+#include "program.h"
 
 	.macro	ONE name, insn:vararg
 	PROGRAM	\name

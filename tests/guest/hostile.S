@@ -2,14 +2,8 @@
 /* User programs that try what they have no business with. */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	hostile_\name, hostile_\name\()_end
-hostile_\name:
-	.endm
-	.macro	PROGRAM_END name
-hostile_\name\()_end:
-	.endm
+#define PREFIX hostile_
+#include "program.h"
 
 	.section .user, "a"
 

@@ -5,14 +5,8 @@
  */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	io_\name, io_\name\()_end
-io_\name:
-	.endm
-	.macro	PROGRAM_END name
-io_\name\()_end:
-	.endm
+#define PREFIX io_
+#include "program.h"
 
 	.macro	ONE name, insn:vararg	/* the instruction that may fault comes first */
 	PROGRAM	\name

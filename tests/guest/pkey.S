@@ -3,14 +3,8 @@
 #include "regs.h"
 
 #ifdef __x86_64__
-	.macro	PROGRAM name
-	.balign	16
-	.globl	pkey_\name, pkey_\name\()_end
-pkey_\name:
-	.endm
-	.macro	PROGRAM_END name
-pkey_\name\()_end:
-	.endm
+#define PREFIX pkey_
+#include "program.h"
 
 	.section .user, "a"
 

@@ -6,14 +6,8 @@
  */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	ring_\name, ring_\name\()_end
-ring_\name:
-	.endm
-	.macro	PROGRAM_END name
-ring_\name\()_end:
-	.endm
+#define PREFIX ring_
+#include "program.h"
 
 	.section .user, "a"
 

@@ -5,14 +5,8 @@
  */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	seg_\name, seg_\name\()_end
-seg_\name:
-	.endm
-	.macro	PROGRAM_END name
-seg_\name\()_end:
-	.endm
+#define PREFIX seg_
+#include "program.h"
 
 	.section .user, "a"
 	.code32

@@ -2,14 +2,8 @@
 /* User programs with instructions that tell user code about the machine. */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	sens_\name, sens_\name\()_end
-sens_\name:
-	.endm
-	.macro	PROGRAM_END name
-sens_\name\()_end:
-	.endm
+#define PREFIX sens_
+#include "program.h"
 
 	.section .user, "a"
 

@@ -2,14 +2,8 @@
 /* User programs of the state tests; load_blob() puts the spinning prologue before them. */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	state_\name, state_\name\()_end
-state_\name:
-	.endm
-	.macro	PROGRAM_END name
-state_\name\()_end:
-	.endm
+#define PREFIX state_
+#include "program.h"
 
 	.section .user, "a"
 

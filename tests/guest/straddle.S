@@ -2,14 +2,8 @@
 /* User programs of tests_straddle.c, which call what lies over two pages at bx. */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	straddle_\name, straddle_\name\()_end
-straddle_\name:
-	.endm
-	.macro	PROGRAM_END name
-straddle_\name\()_end:
-	.endm
+#define PREFIX straddle_
+#include "program.h"
 
 	.section .user, "a"
 

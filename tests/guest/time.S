@@ -2,14 +2,8 @@
 /* User programs of the time tests: loops that only a timer ends, and clocks. */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	time_\name, time_\name\()_end
-time_\name:
-	.endm
-	.macro	PROGRAM_END name
-time_\name\()_end:
-	.endm
+#define PREFIX time_
+#include "program.h"
 
 	.section .user, "a"
 

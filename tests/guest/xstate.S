@@ -2,14 +2,8 @@
 /* User programs of tests_xstate.c. */
 #include "regs.h"
 
-	.macro	PROGRAM name
-	.balign	16
-	.globl	xs_\name, xs_\name\()_end
-xs_\name:
-	.endm
-	.macro	PROGRAM_END name
-xs_\name\()_end:
-	.endm
+#define PREFIX xs_
+#include "program.h"
 
 #ifdef __x86_64__
 #define ZMM_LAST 31
