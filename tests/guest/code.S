@@ -129,4 +129,10 @@ code_on_disk:
 code_on_disk2:
 	mov	$0x600dd000, %eax
 	ret
+/* And a part of a page table, with entries of either size. */
 	.balign	512
+	.globl	table_on_disk
+table_on_disk:
+	.rept	64
+	.long	TABLE_FRAME_PA | 7, 0		/* present, writable, user */
+	.endr

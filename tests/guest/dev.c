@@ -191,6 +191,11 @@ u32 pci_bar(u32 dev, u32 pa)
 }
 
 /* One sector, by the device. */
+u32 disk_lba(const void *of_kernel)
+{
+	return 1 + ((ulong)of_kernel - PHYSMAP - KERNEL_PA) / SECTOR;
+}
+
 bool disk_read_dma(u32 lba, u64 to_pa)
 {
 	static struct { u32 pa, count; } prd __attribute__((aligned(8)));

@@ -13,6 +13,7 @@
 #define KERNEL_PA	0x200000	/* ... and copies it to here: address bit 20 clear, for the A20 test */
 #define RAM_SIZE	0x04000000	/* what the tests count on: 64 MiB */
 #define FRAMES_PA	0x00800000	/* first frame of the allocator */
+#define TABLE_FRAME_PA	0x02e00000	/* what the page table on the disk maps */
 
 /* Kernel half: all RAM, then the local APIC. */
 #ifdef __x86_64__

@@ -153,20 +153,15 @@ static void store_across_pages(void)
 	calls(VA + PAGE, 0x01010103);
 }
 
-static u32 lba_of(const u8 *code)
-{
-	return 1 + ((ulong)code - PHYSMAP - KERNEL_PA) / SECTOR;
-}
-
 static void disk_pio(void)
 {
 	u64 pa = map_new(cur, VA, 1, P_URO);
 
 	put_code(pa, 1);
 	calls(VA, 1);
-	expect(disk_read_pio(lba_of(code_on_disk), phys(pa)));
+	expect(disk_read_pio(disk_lba(code_on_disk), phys(pa)));
 	calls(VA, 0x600dd15c);
-	expect(disk_read_pio(lba_of(code_on_disk2), phys(pa)));
+	expect(disk_read_pio(disk_lba(code_on_disk2), phys(pa)));
 	calls(VA, 0x600dd000);
 	put_code(pa, 2);
 	calls(VA, 2);
@@ -178,9 +173,9 @@ static void disk_dma(void)
 
 	put_code(pa, 1);
 	calls(VA, 1);
-	expect(disk_read_dma(lba_of(code_on_disk), pa));
+	expect(disk_read_dma(disk_lba(code_on_disk), pa));
 	calls(VA, 0x600dd15c);
-	expect(disk_read_dma(lba_of(code_on_disk2), pa));
+	expect(disk_read_dma(disk_lba(code_on_disk2), pa));
 	calls(VA, 0x600dd000);
 	put_code(pa, 2);
 	calls(VA, 2);
@@ -196,7 +191,7 @@ static void disk_dma_data(void)
 	for (u32 i = 0; i < 3; i++) {
 		expect(u_store(VA + SECTOR, 0x1234 + i));
 		expect(u_load(VA + SECTOR, &v) && v == 0x1234 + i);
-		expect(disk_read_dma(lba_of(code_on_disk), pa + SECTOR));
+		expect(disk_read_dma(disk_lba(code_on_disk), pa + SECTOR));
 		expect(u_load(VA + SECTOR, &v) && v == first);
 		expect(u_load(VA, &v) && v == 0);
 	}

@@ -5,6 +5,8 @@
  */
 #include "pages.h"
 
+extern const u8 table_on_disk[];
+
 static void no_execute(void)
 {
 	u64 pa = frame();
@@ -136,6 +138,26 @@ static void a20_gate_and_tables(void)
 	expect(u_load(large, &v) && v == 0x100);
 }
 
+/* DMA, too, goes to the frame without that bit, and what it writes there counts when the gate is open. */
+static void a20_gate_and_dma(void)
+{
+	u64 even = 0x02c00000, odd = 0x02d00000, large = (ulong)VA + 0x400000, one = new_filled(0x100);
+	u32 v = 0;
+
+	fill(TABLE_FRAME_PA, 0x200);
+	memset(phys(even), 0, PAGE);
+	map(cur, large, one, P_URW);
+	memcpy(phys(even), phys(entry_pa(cur, large, 1, false)), mode->entry_size);
+	entry_set(cur, large, 2, even | P_URW);
+	set_cr3(cur->root);
+	expect(u_load(large, &v) && v == 0x100);
+	expect(u_load(large, &v) && v == 0x100);
+	a20(false);
+	expect(disk_read_dma(disk_lba(table_on_disk), odd));
+	a20(true);
+	expect(u_load(large, &v) && v == 0x200);
+}
+
 /* Emptying caches makes no table's change go unseen. */
 static void caches_emptied(void)
 {
@@ -183,6 +205,7 @@ void tests_control(void)
 		{ "write_protect", ENV_ALL, write_protect },
 		{ "a20_gate", ENV_ALL, a20_gate },
 		{ "a20_gate_and_tables", ENV_ALL, a20_gate_and_tables },
+		{ "a20_gate_and_dma", ENV_ALL, a20_gate_and_dma },
 		{ "caches_emptied", ENV_ALL, caches_emptied },
 		{ "signal_like", ENV_ALL, signal_like },
 	};

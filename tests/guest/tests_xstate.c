@@ -98,6 +98,29 @@ static void mix512(void)
 	}
 }
 
+#ifdef __x86_64__
+PROGRAM(evex_x);
+PROGRAM(evex_r);
+
+/* General registers are sixteen, whatever EVEX says: X means nothing, R' is refused (SDM 2A, 2.7.11). */
+static void evex_general(void)
+{
+	if ((fpu_xcr0 & AVX512) != AVX512)
+		return;
+	for (u32 i = 0; i < 100; i++) {
+		LOAD(evex_x);
+		u.bx = 0x1234 + i;
+		u.dx = u.si = 0;
+		expect(run() == VEC_INT80 && u.si == 0x1234 + i && u.dx == 0x1234 + i);
+	}
+	LOAD(evex_r);
+	expect(run() == 6 && u.ip == U_BLOB);
+	LOAD(evex_x);
+	u.bx = 0x4321;
+	expect(run() == VEC_INT80 && u.si == 0x4321 && u.dx == 0x4321);
+}
+#endif
+
 /* What XCR0 does not have for the moment is there when it is back. */
 static void narrowed(void)
 {
@@ -156,6 +179,9 @@ void tests_xstate(void)
 		{ "rotate256", ENV_ALL, rotate256 },
 		{ "rotate512", ENV_ALL, rotate512 },
 		{ "mix512", ENV_ALL, mix512 },
+#ifdef __x86_64__
+		{ "evex_general", ENV_ALL, evex_general },
+#endif
 		{ "narrowed", ENV_ALL, narrowed },
 	};
 

@@ -240,6 +240,7 @@ void lapic_timer(u32 count);	/* periodic; 0 stops it */
 bool disk_sectors(bool write, u32 lba, void *buf, u32 sectors);
 bool disk_read_pio(u32 lba, void *to);	/* one sector */
 bool disk_read_dma(u32 lba, u64 to_pa);
+u32 disk_lba(const void *of_kernel);		/* where on the disk a part of the kernel, aligned to a sector, lies */
 void a20(bool on);
 u32 pci_find(u32 id);		/* device number of device << 16 | vendor on bus 0, or -1 */
 u32 pci_bar(u32 dev, u32 pa);	/* moves its first memory BAR; where it was */

@@ -84,6 +84,20 @@
 	finish
 	PROGRAM_END mix512
 
+#ifdef __x86_64__
+	PROGRAM	evex_x			/* EVEX.X, where ModRM.rm is a general register */
+	.byte	0x62, 0xb1, 0x7d, 0x08, 0x6e, 0xcb	/* vmovd %ebx, %xmm1 */
+	vmovd	%xmm1, %esi
+	.byte	0x62, 0xb1, 0x7d, 0x08, 0x7e, 0xca	/* vmovd %xmm1, %edx */
+	finish
+	PROGRAM_END evex_x
+
+	PROGRAM	evex_r			/* EVEX.R', where ModRM.reg is one */
+	.byte	0x62, 0xe1, 0x7f, 0x08, 0x2d, 0xe0	/* vcvtsd2si %xmm0, %esp: "register 20" */
+	finish
+	PROGRAM_END evex_r
+#endif
+
 	PROGRAM	sse_and_back		/* dx rounds that change nothing in the end */
 1:	paddd	%xmm1, %xmm0
 	pxor	%xmm0, %xmm7

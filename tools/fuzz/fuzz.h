@@ -63,7 +63,6 @@ void make_head(const struct maker *m, struct fuzz_head *h);
 void make_template(const struct maker *m, uint32_t block, uint32_t n, uint8_t page[FUZZ_PAGE]);
 void make_state(const struct maker *m, uint32_t block, uint32_t n, uint8_t image[FUZZ_STATE_SIZE]);
 void spare_qemu(uint8_t *code, uint32_t len);	/* spare.c */
-void spare_bochs(uint8_t *code, uint32_t len);
 bool runs_apart(const struct maker *m, const struct fuzz_case *c);	/* company.c */
 void make_case(const struct maker *m, uint32_t id, struct fuzz_case *c);
 

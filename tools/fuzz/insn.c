@@ -129,7 +129,10 @@ static void modrm(const struct maker *m, struct bytes *o, struct rng *r, const s
 	int reg = below(r, 8);
 
 	if (one_in(r, 2)) {
-		put(o, 0xc0 | rng_next(r));
+		uint64_t random = rng_next(r);
+
+		put(o, 0xc0 | random);
+		e->x = random >> 8 & 1;		/* vector registers from 16 up; else it means nothing */
 		e->b = one_in(r, 2);
 	} else if (short_address && m->kind.code32) {
 		put(o, reg << 3 | 6);		/* 16-bit addressing, [disp16] */

@@ -176,8 +176,6 @@ void make_case(const struct maker *m, uint32_t id, struct fuzz_case *c)
 		bytes(&r, c);
 	else
 		instructions(m, &r, c);
-	if (!m->kind.code32)
-		spare_bochs(c->code, c->len);
 	if (m->kind.emulated)
 		spare_qemu(c->code, c->len);
 	c->apart = runs_apart(m, c);

@@ -3,13 +3,13 @@
  * What an executor does not survive.  On the emulated host cases run on QEMU's CPU, and there
  * are instructions that QEMU 7.2 dies of: a "tcg fatal error", a failed assertion, a call of
  * address 0; or that do to the host what no CPU does.  For runs there each becomes something
- * else of the same length, wherever it may begin.  And one that Bochs does not survive unharmed.
+ * else of the same length, wherever it may begin.
  */
 #include <string.h>
 
 #include "fuzz.h"
 
-enum { VEX_L = 4, VEX_PP = 3, PP_66 = 1, EVEX_NO_R = 0x10 };
+enum { VEX_L = 4, VEX_PP = 3, PP_66 = 1 };
 
 /* BT, BTS, BTR, BTC with LOCK and a register operand: @code from behind the LOCK on. */
 static bool locked_bit(const uint8_t *code, uint32_t len)
@@ -71,22 +71,5 @@ void spare_qemu(uint8_t *code, uint32_t len)
 		/* IRET of ring 3 goes where no CPU would, into the test kernel: INTO, or an operand */
 		if (p[0] == 0xcf)
 			p[0] = 0xce;
-	}
-}
-
-/*
- * EVEX.R' in 64-bit mode with a general register for ModRM.reg is #UD; Bochs takes it for
- * registers from 16 up, which are EFLAGS and what is behind them in its memory
- * (docs/bochs-differences.md).  After that nothing of the run is worth comparing.
- */
-void spare_bochs(uint8_t *code, uint32_t len)
-{
-	for (uint32_t i = 0; i + 4 < len; i++) {
-		uint8_t *p = code + i, map = p[1] & 0xf, pp = p[2] & 3, opcode = p[4];
-		bool convert = pp >= 2 && (opcode == 0x2c || opcode == 0x2d || opcode == 0x78 || opcode == 0x79);
-		bool extract = pp == PP_66 && opcode == 0xc5;	/* VPEXTRW */
-
-		if (p[0] == 0x62 && (map == 1 || map == 5) && (convert || extract))
-			p[1] |= EVEX_NO_R;
 	}
 }
