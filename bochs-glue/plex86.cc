@@ -14,6 +14,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOG_THIS thePlex86->
 
@@ -24,7 +25,7 @@
 
 class bx_plex86_c : public bx_devmodel_c {
 public:
-  bx_plex86_c() : core(NULL), timer(-1) { put("plex86", "PLEX86"); }
+  bx_plex86_c() : core(NULL), timer(-1), pid(getpid()) { put("plex86", "PLEX86"); }
   virtual ~bx_plex86_c() { stop(); }
   virtual void init(void);
   virtual void reset(unsigned type);
@@ -35,6 +36,7 @@ public:
   struct plex86_core *core;
 private:
   int timer;
+  pid_t pid;
   struct sigaction old_usr2;
   const char *obstacle(void);
   void give_up(bool named, const char *why);
@@ -210,6 +212,8 @@ void bx_plex86_c::after_restore_state(void)
 
 void bx_plex86_c::stop(void)
 {
+  // Bochs forks to execute scripts; a copy that couldn't, and ends, has no engine.
+  if (getpid() != pid) return;
   if (plex86_trace_stop() < 0)
     BX_ERROR(("the trace is not complete: it could not be written"));
   if (! core) return;

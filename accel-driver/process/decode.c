@@ -38,15 +38,20 @@
 #define SYS_SECCOMP	1
 #endif
 
-/* A byte of the child's memory, or -1.  Aligned words never straddle a page. */
-static int peek(const struct plex86_space *s, uint64_t addr)
+/*
+ * A byte of the child's memory, or -1; if that is because it has been killed, @stop says so.
+ * Aligned words never straddle a page.
+ */
+static int peek(const struct plex86_space *s, struct stop *stop, uint64_t addr)
 {
 	long word;
 
 	errno = 0;
 	word = ptrace(PTRACE_PEEKTEXT, s->pid, addr & ~UINT64_C(7), 0);
-	if (word == -1 && errno)
+	if (word == -1 && errno) {
+		stop->gone |= errno == ESRCH;
 		return -1;
+	}
 	return (int)((uint64_t)word >> (addr & 7) * 8 & 0xff);
 }
 
@@ -59,10 +64,12 @@ static uint64_t linear(const struct plex86_space *s, const struct user_regs_stru
 }
 
 /* Is CD @n right before RIP? */
-static bool after_intn(const struct plex86_space *s, const struct user_regs_struct *r, int n)
+static bool after_intn(const struct plex86_space *s, struct stop *stop, int n)
 {
-	return peek(s, linear(s, r, r->rip - 2)) == OP_INTN &&
-	       peek(s, linear(s, r, r->rip - 1)) == n;
+	const struct user_regs_struct *r = &stop->regs;
+
+	return peek(s, stop, linear(s, r, r->rip - 2)) == OP_INTN &&
+	       peek(s, stop, linear(s, r, r->rip - 1)) == n;
 }
 
 static enum stop_kind trap(struct plex86_exit *exit, uint32_t vector)
@@ -107,10 +114,12 @@ bool decode_broken(const struct plex86_engine *e, struct user_regs_struct *r, bo
 }
 
 /* A system call that PTRACE_SYSEMU has swallowed. */
-static enum stop_kind decode_syscall(struct plex86_space *s, struct user_regs_struct *r,
-				     bool code64, struct plex86_exit *exit)
+static enum stop_kind decode_syscall(struct plex86_space *s, struct stop *stop, bool code64,
+				     struct plex86_exit *exit)
 {
-	if (!code64 && !after_intn(s, r, INTN_SYSCALL))
+	struct user_regs_struct *r = &stop->regs;
+
+	if (!code64 && !after_intn(s, stop, INTN_SYSCALL))
 		return broken(r, exit);
 	r->rip -= 2;
 	r->rax = r->orig_rax;
@@ -124,7 +133,7 @@ static enum stop_kind decode_sigtrap(struct plex86_space *s, struct stop *stop,
 
 	switch (stop->info.si_code) {
 	case SI_KERNEL:
-		r->rip -= after_intn(s, r, VECTOR_BP) ? 2 : 1;
+		r->rip -= after_intn(s, stop, VECTOR_BP) ? 2 : 1;
 		return trap(exit, VECTOR_BP);
 	case TRAP_BRKPT:
 		/* ICEBP.  Vector 1 would say that #DB is pending; it is to be raised. */
@@ -158,11 +167,11 @@ static enum stop_kind decode_sigsegv(struct plex86_space *s, struct stop *stop, 
 	/* #GP, or #OF by INTO or INT 4; only the latter two leave RF clear. */
 	if (r->eflags & EFLAGS_RF)
 		return trap(exit, PLEX86_VECTOR_UNKNOWN);
-	if (after_intn(s, r, VECTOR_OF)) {
+	if (after_intn(s, stop, VECTOR_OF)) {
 		r->rip -= 2;
 		return trap(exit, VECTOR_OF);
 	}
-	if (!code64 && r->eflags & EFLAGS_OF && peek(s, linear(s, r, r->rip - 1)) == OP_INTO) {
+	if (!code64 && r->eflags & EFLAGS_OF && peek(s, stop, linear(s, r, r->rip - 1)) == OP_INTO) {
 		r->rip -= 1;
 		return trap(exit, VECTOR_OF);
 	}
@@ -232,7 +241,7 @@ enum stop_kind decode_stop(struct plex86_space *s, struct stop *stop, bool code6
 
 	exit->vector = PLEX86_VECTOR_UNKNOWN;
 	if (stop->syscall)
-		kind = decode_syscall(s, r, code64, exit);
+		kind = decode_syscall(s, stop, code64, exit);
 	else
 		kind = decode_signal(s, stop, code64, exit);
 	r->eflags &= ~EFLAGS_RF;

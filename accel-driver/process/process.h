@@ -263,6 +263,7 @@ struct stop {
 	struct user_regs_struct regs;
 	bool syscall;			/* PTRACE_SYSEMU has swallowed a call */
 	siginfo_t info;			/* otherwise: the signal that an instruction raised */
+	bool gone;			/* killed while we looked */
 };
 
 int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec *vec,

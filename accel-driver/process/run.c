@@ -38,6 +38,7 @@ struct slice {
 	struct plex86_vec *vec;
 	struct plex86_exit *exit;
 	struct user_regs_struct in;	/* what the child was given */
+	struct plex86_seg seg[PLEX86_NSEG];	/* and the guest's segment registers then */
 	bool ran;			/* *cpu and *vec are newer than at entry */
 };
 
@@ -126,12 +127,21 @@ static int leave(struct slice *sl, struct stop *stop, const struct user_regs_str
 	if (err)
 		return err;
 	regs_to_cpu(&stop->regs, sl->cpu);
+	/* An earlier stop of this slice may have found others there. */
+	memcpy(sl->cpu->seg, sl->seg, sizeof(sl->seg));
 	segs_store(s, &sl->in, &stop->regs, sl->cpu);
 	s->regs = *raw;
 	s->regs_known = true;
 	s->flag_id = raw->eflags & FLAGS_ID;
 	sl->ran = true;
 	return 0;
+}
+
+/* SIGXCPU, SIGIO and the like come from the kernel, too. */
+static bool by_instruction(int signo)
+{
+	return signo == SIGSEGV || signo == SIGBUS || signo == SIGILL || signo == SIGFPE ||
+	       signo == SIGTRAP || signo == SIGSYS;
 }
 
 /* Has an instruction raised a signal that the child hasn't reported yet? */
@@ -142,7 +152,7 @@ static bool signal_pending(pid_t pid, siginfo_t *info)
 	for (;;) {
 		if (ptrace(PTRACE_PEEKSIGINFO, pid, &args, info) != 1)
 			return false;
-		if (info->si_code > 0 && info->si_signo != SIGXCPU)
+		if (info->si_code > 0 && by_instruction(info->si_signo))
 			return true;
 		args.off++;
 	}
@@ -234,6 +244,8 @@ static int examine(struct slice *sl, struct stop *stop)
 			return -ESRCH;
 		}
 		kind = decode_stop(s, stop, raw.cs == HOST_CS64, sl->exit);
+		if (stop->gone)
+			return -ESRCH;
 	}
 	/* Even where it is to be resumed: it may be killed before it runs again. */
 	err = leave(sl, stop, &raw);
@@ -292,6 +304,7 @@ static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec
 	uint64_t start, before, took;
 	int err;
 
+	memcpy(sl.seg, cpu->seg, sizeof(sl.seg));
 	exit->why = entry_refuse(e, cpu);
 	if (exit->why)
 		goto refused;
@@ -305,6 +318,8 @@ static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec
 		goto refused;
 	if (err)
 		goto failed;
+	/* Run or not, it has *vec now. */
+	e->last_run = s;
 	together_follow(s);
 
 	deadline_begin(e, s, before, budget_ns);
@@ -319,7 +334,8 @@ static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec
 		took = process_now() - start;
 		exit->ran_ns = s->dead ? took : s->cpu_ns - before;
 		s->crowded = exit->ran_ns + CROWDED_NS < took;
-		e->last_run = err ? NULL : s;
+		if (err)
+			e->last_run = NULL;
 	}
 	deadline_end(e);
 	if (err)

@@ -218,8 +218,9 @@ void sandbox_enter(const int go[2], const int report[2], int ram_fd, int stub_fd
 	syscall(SYS_set_robust_list, NULL, 24);
 	if (ram_fd != PROCESS_RAM_FD && dup2(ram_fd, PROCESS_RAM_FD) < 0)
 		fail(report_fd, "take over the guest's memory");
-	limit_resources();
+	/* Before there are limits: without close_range() it goes by how many there may be. */
 	close_from(PROCESS_RAM_FD + 1);
+	limit_resources();
 
 	/* 5. Ready: the tracer does the rest. */
 	__asm__ volatile("int3" : : "a"(features) : "memory");

@@ -343,7 +343,7 @@ void segs_store(const struct plex86_space *s, const struct user_regs_struct *in,
 			cpu->seg[i].base = base[i];
 		else if (after[i] == HOST_CS64 && i != PLEX86_CS && base[i] != old_base[i])
 			host_seg(s, HOST_CS64, base[i], &cpu->seg[i]);	/* loaded again */
-		else if (s->engine->fsgsbase && after[i] < TI_LDT && base[i] != old_base[i])
-			cpu->seg[i].base = base[i];	/* null, loaded again */
+		else if (s->engine->fsgsbase && base[i] != old_base[i])
+			cpu->seg[i].base = base[i];	/* loaded again, or in 64-bit code meanwhile */
 	}
 }

@@ -225,6 +225,41 @@ static void test_storm(const char *name, const uint8_t *loop, bool trapping)
 	ops->space_destroy(s);
 }
 
+/* DS changes and changes back, with stops between that aren't the guest's. */
+static void test_storm_segments(void)
+{
+	static const uint8_t code[] = { 0x8e, 0xd8,	/* MOV DS, EAX */
+					0xff, 0xc9,	/* DEC ECX */
+					0x75, 0xfc,	/* JNZ, to there */
+					0x8e, 0xdb,	/* MOV DS, EBX */
+					0xf4 };
+	struct plex86_space *s = fresh_space();
+	struct stormer k = { .stop = 0 };
+	bool good = true;
+	struct trial t;
+	unsigned int i;
+
+	k.pid[0] = k.pid[1] = find_container();
+	if (!report(k.pid[0] > 0, "the container can be found"))
+		return;
+	pthread_create(&k.thread, NULL, storm, &k);
+	for (i = 0; i < 5 && good; i++) {
+		start(&t, loop_hlt);
+		memcpy(ram + RAM_PATCH, code, sizeof(code));
+		t.cpu.gpr[PLEX86_RAX] = 0x2b;	/* the host's, natively */
+		t.cpu.gpr[PLEX86_RBX] = t.cpu.seg[PLEX86_DS].sel;
+		t.cpu.gpr[PLEX86_RCX] = 50000000;
+		run_trial(s, &t, 0, FOREVER);
+		good &= is_trap(&t, 13) && t.cpu.rip == VA_PATCH + sizeof(code) - 1 &&
+			!memcmp(t.cpu.seg, t.before.seg, sizeof(t.cpu.seg));
+	}
+	__atomic_store_n(&k.stop, 1, __ATOMIC_RELAXED);
+	pthread_join(k.thread, NULL);
+	kill(k.pid[0], SIGCONT);
+	report(good, "a storm of signals while a segment register is another's");
+	ops->space_destroy(s);
+}
+
 /* @victim is the zygote, or the process that it was cloned from. */
 static void test_maker_killed(const char *name, pid_t victim)
 {
@@ -265,6 +300,7 @@ int main(void)
 	test_storm("in a loop", loop_spin, false);
 	test_storm("around system calls", loop_syscall, true);
 	test_storm("around faults", loop_hlt, true);
+	test_storm_segments();
 	test_maker_killed("the zygote", find_zygote());
 	test_maker_killed("the zygote again", find_zygote());
 	test_maker_killed("the first process", find_parked());

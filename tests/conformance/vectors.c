@@ -155,6 +155,23 @@ static void test_legacy_changes(struct plex86_space *s)
 	report(good, "x87 and SSE state that changes alone");
 }
 
+/* A run() that has no time runs nothing, but what it was given is what the last run() returned. */
+static void test_nothing_ran(struct plex86_space *a, struct plex86_space *b)
+{
+	struct trial t;
+	bool good;
+
+	init_trial(&t, g64_hlt, 5, caps->xcr0);
+	run_to_trap(a, &t);
+	good = is_trap(&t, 13);
+	init_trial(&t, g64_hlt, 6, caps->xcr0);
+	run_trial(b, &t, 0, 0);
+	good &= is_reason(&t, PLEX86_EXIT_DEADLINE) & same_state(&t, AT64(g64_hlt), 0);
+	run_trial(a, &t, PLEX86_RUN_VEC_SAME, FOREVER);
+	good &= is_trap(&t, 13) & same_state(&t, AT64(g64_hlt), 0);
+	report(good, "the vector state of a run that had no time reaches another space");
+}
+
 /* What the caller changes between two runs counts, what it doesn't know is INIT. */
 static void test_changes(struct plex86_space *s)
 {
@@ -204,6 +221,7 @@ void test_vectors(void)
 	test_kept(a);
 	test_computed(a);
 	test_two_spaces(a, b);
+	test_nothing_ran(a, b);
 	test_legacy_changes(a);
 	test_changes(a);
 	ops->space_destroy(a);
