@@ -160,9 +160,11 @@ static void import_changed_seg(unsigned n, const struct plex86_seg *was,
     cpu->sregs[n].cache.u.segment.base = now->base; // WRFSBASE, WRGSBASE
     return;
   }
-  if ((now->sel & 0xfffc) && ! guest_descriptor(now->sel, &seg))
+  if ((now->sel & 0xfffc) && ! guest_descriptor(now->sel, &seg)) {
     BX_ERROR(("plex86: user code loaded selector %04x natively, which the guest's tables do not "
               "allow; see docs/limits.md", now->sel));
+    if (n != BX_SEG_REG_CS) seg.attr |= PLEX86_SEG_NULL; // any use of it faults
+  }
   import_seg(&cpu->sregs[n], &seg);
   if (n == BX_SEG_REG_CS) {
     cpu->handleCpuModeChange();

@@ -13,6 +13,12 @@
 #define INSN_NS_MIN 0.2
 #define INSN_NS_MAX 20.0
 
+/*
+ * In break-evens: how long a page that stopped a slice is believed to do so again.  It may have
+ * been written since, or have earned its traps; a look costs a small part of one.
+ */
+#define STUCK_TRIPS 16
+
 void plex86_core_account(struct plex86_core *core, uint64_t icount)
 {
 	if (core->user && icount > core->accounted)
@@ -132,8 +138,9 @@ bool plex86_core_plan(struct plex86_core *core, const struct plex86_place *at,
 		plex86_core_report(core);
 	}
 	wait->leave_page = wait->surely = false;
-	/* Emulated, a tick is an instruction: all until the event is cheaper than one trip. */
-	if (at->ticks_left < core->policy.break_even && !always(core)) {
+	/* All that could run natively until the event is cheaper, emulated, than one trip. */
+	if (plex86_clock_ns(&core->clock, at->ticks_left) * PLEX86_NATIVE_INSNS_PER_NS <
+		    core->policy.break_even && !always(core)) {
 		core->emulating = PLEX86_BY_POLICY;
 		wait->ticks = at->ticks_left + 1;
 		return false;
@@ -152,9 +159,11 @@ bool plex86_core_plan(struct plex86_core *core, const struct plex86_place *at,
 		plex86_core_leave_page(core, wait);
 		return false;
 	}
-	/* Still in the page that stopped the last slice?  Saves the export. */
+	/* Still in the page that stopped the last slice?  Saves the export, for a while. */
 	if (core->stuck && s && is_root(s, at->cr3) &&
-	    ((at->rip ^ core->stuck_rip) & PLEX86_PAGE_MASK) == 0) {
+	    ((at->rip ^ core->stuck_rip) & PLEX86_PAGE_MASK) == 0 &&
+	    at->icount - core->stuck_icount < STUCK_TRIPS * core->policy.break_even) {
+		plex86_traps_blame(&s->traps, (plex86_gva_t){ at->fetched }, core->policy.break_even);
 		plex86_core_leave_page(core, wait);
 		return false;
 	}

@@ -325,6 +325,13 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la);
 /* Reads again what Bochs wrote to the space's tables.  Call before each run. */
 void plex86_shadow_sync(struct plex86_shadow *s, const struct plex86_paging *now);
 
+/*
+ * Native code of @s, which has just run, writes to a frame that holds tables.  If they are other
+ * spaces' that do not lead there any more (their guest processes have ended, or sleep since),
+ * those forget them now, and not only before they run again.  Spaces that began there are killed.
+ */
+void plex86_tables_left(struct plex86_shadow *s, struct plex86_frame *f);
+
 /* ---- shadow_fault.c ---- */
 
 enum plex86_fault_result {

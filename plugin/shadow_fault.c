@@ -117,13 +117,16 @@ enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva
 		/*
 		 * A read of a page that holds code must not take the code
 		 * away: map what reading needs, and let a write come again.
+		 * So with what may be another space's table.
 		 */
-		if (!had && (f->nexec || (f->flags & PLEX86_FRAME_DECODED)) &&
+		if (!had && (f->nexec || (f->flags & (PLEX86_FRAME_DECODED | PLEX86_FRAME_TABLE))) &&
 		    !((access & PLEX86_ACCESS_KNOWN) && (access & PLEX86_ACCESS_WRITE)))
 			want = PLEX86_PROT_READ;
 	}
 	if (want == had && n->frame[index] == v.frame.pa >> PLEX86_PAGE_SHIFT)
 		return PLEX86_FAULT_GUEST;	/* as the tables say: spurious, or the guest's */
+	if ((want & PLEX86_PROT_WRITE) && (f->flags & PLEX86_FRAME_TABLE))
+		plex86_tables_left(s, f);
 	got = plex86_map(n, index, v.frame, want);
 	if (s->broken || !got)
 		return PLEX86_FAULT_STUCK;

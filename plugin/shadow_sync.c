@@ -109,20 +109,13 @@ static void reread_lines(struct plex86_node *n)
 	}
 }
 
-void plex86_shadow_sync(struct plex86_shadow *s, const struct plex86_paging *now)
+/* From the root down to @level: what hangs below a changed entry goes unread. */
+static void reread(struct plex86_shadow *s, unsigned int level)
 {
 	struct plex86_world *w = s->world;
 	unsigned int i;
 
-	/* PDPTEs are cached by the CPU at MOV CR3, and do not follow memory. */
-	if (now->mode == PLEX86_PAGING_PAE &&
-	    memcmp(s->paging.pdpte, now->pdpte, sizeof(now->pdpte))) {
-		memcpy(s->paging.pdpte, now->pdpte, sizeof(now->pdpte));
-		if (s->root != PLEX86_NONE)
-			mark_dirty(w->nodes[s->root], 1);
-	}
-	/* From the root down: what hangs below a changed entry goes unread. */
-	for (i = PLEX86_LEVELS; i--;) {
+	for (i = PLEX86_LEVELS; i-- >= level;) {
 		while (s->dirty[i] != PLEX86_NONE) {
 			struct plex86_node *n = w->nodes[s->dirty[i]];
 
@@ -131,4 +124,42 @@ void plex86_shadow_sync(struct plex86_shadow *s, const struct plex86_paging *now
 			reread_lines(n);
 		}
 	}
+}
+
+void plex86_tables_left(struct plex86_shadow *s, struct plex86_frame *f)
+{
+	struct plex86_world *w = s->world;
+	uint32_t i;
+
+	for (i = f->watchers; i != PLEX86_NONE; i = w->nodes[i]->list[PLEX86_WATCHING].next)
+		if (w->nodes[i]->shadow == s)
+			return;
+	if (!plex86_may_flip(w, f))
+		return;
+	while (f->watchers != PLEX86_NONE) {
+		struct plex86_node *n = w->nodes[f->watchers];
+		struct plex86_shadow *other = n->shadow;
+
+		reread(other, 2);
+		if (f->watchers == PLEX86_NONE || w->nodes[f->watchers] != n)
+			continue;
+		/* Its tables still lead there; or it is where they begin, and it has ended. */
+		if (n->parent != PLEX86_NONE)
+			return;
+		plex86_space_kill(other);
+	}
+}
+
+void plex86_shadow_sync(struct plex86_shadow *s, const struct plex86_paging *now)
+{
+	struct plex86_world *w = s->world;
+
+	/* PDPTEs are cached by the CPU at MOV CR3, and do not follow memory. */
+	if (now->mode == PLEX86_PAGING_PAE &&
+	    memcmp(s->paging.pdpte, now->pdpte, sizeof(now->pdpte))) {
+		memcpy(s->paging.pdpte, now->pdpte, sizeof(now->pdpte));
+		if (s->root != PLEX86_NONE)
+			mark_dirty(w->nodes[s->root], 1);
+	}
+	reread(s, 1);
 }

@@ -20,10 +20,13 @@
 /* Native re-entries after page faults before events get a look, at the latest. */
 #define MAX_FAULTS 64
 
-static void stuck_in(struct plex86_core *core, const struct plex86_cpu *cpu)
+static void stuck_in(struct plex86_run *run)
 {
+	struct plex86_core *core = run->core;
+
 	core->stuck = true;
-	core->stuck_rip = cpu->rip;
+	core->stuck_rip = run->cpu->rip;
+	core->stuck_icount = run->slice->icount + run->slice->ticks;
 }
 
 /* The page that code is in: natively, natively with traps, or why not. */
@@ -147,7 +150,7 @@ static enum plex86_verdict refuse_page(struct plex86_run *run, enum plex86_code 
 			  run->cpu->rip, slice->icount, slice->icount);
 	/* Beyond a place that traps the page may be as good as any. */
 	if (why != PLEX86_CODE_TRAP)
-		stuck_in(core, run->cpu);
+		stuck_in(run);
 	plex86_core_leave_page(core, &slice->wait);
 	return PLEX86_EMULATE;
 }
@@ -266,7 +269,7 @@ static enum plex86_verdict stuck_at(struct plex86_run *run, plex86_gva_t at, boo
 	enum plex86_verdict verdict;
 
 	if (code) {
-		stuck_in(core, run->cpu);
+		stuck_in(run);
 		run->own_ns = plex86_laps_work(laps, at, run->own_ns * PLEX86_NATIVE_INSNS_PER_NS,
 					       most) / PLEX86_NATIVE_INSNS_PER_NS;
 	} else if (run->own_ns < core->caps->round_trip_ns) {

@@ -7,8 +7,10 @@
  *   vCPU   a nexus and the run loop
  *
  * A space's lock is held by whoever changes it and by the vCPU that runs in it,
- * so tables never change under a running CPU.  vm->lock is taken inside it.
- * All waiting is by trylock: a second user gets -EBUSY, never a hang.
+ * so tables never change under a running CPU.  Both a space and a vCPU refuse a
+ * second user with -EBUSY.  Inside it come vm->pin_lock, under which user memory is
+ * touched: that can take as long as whoever provides the memory likes, so it is waited
+ * for killably, and never by a release; and vm->lock, which is held for short.
  */
 #ifndef PLEX86_LINUX_H
 #define PLEX86_LINUX_H
@@ -67,10 +69,11 @@ struct plex86_range {
 struct plex86_vm {
 	struct kref ref;
 	struct mm_struct *mm;		/* the owner; pins are charged to it */
-	struct mutex lock;		/* all below */
+	struct mutex pin_lock;		/* range, nranges, and who adds to pins */
 	struct plex86_range range[PLEX86_MAX_RANGES];
 	unsigned int nranges;
 	struct xarray pins;		/* RAM page number -> struct page */
+	struct mutex lock;		/* all below */
 	u64 *upper;			/* top table with the nexus; spaces copy its upper half */
 	struct nexus *nexus[PLEX86_MAX_VCPUS];
 	u32 nexus_used;			/* bitmap */

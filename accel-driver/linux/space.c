@@ -54,13 +54,11 @@ static int apply_map(struct plex86_space *s, const struct plex86_op *op)
 	if (!op->prot || op->prot & ~(PLEX86_PAGE_READ | PLEX86_PAGE_WRITE | PLEX86_PAGE_EXEC) ||
 	    !PAGE_ALIGNED(op->off))
 		return -EINVAL;
-	mutex_lock(&s->vm->lock);
 	ret = plex86_vm_pin(s->vm, op->off, op->npages);
 	if (!ret)
 		ret = plex86_table_alloc(s->vm, s->top, op->gva, op->npages);
 	if (!ret)
 		fill(s, op);
-	mutex_unlock(&s->vm->lock);
 	return ret;
 }
 

@@ -79,7 +79,7 @@ void plex86_vm_put(struct plex86_vm *vm)
 	kref_put(&vm->ref, vm_free);
 }
 
-/* The range that holds RAM offset @off, with vm->lock held. */
+/* The range that holds RAM offset @off, with vm->pin_lock held. */
 static const struct plex86_range *find_range(struct plex86_vm *vm, u64 off)
 {
 	unsigned int i;
@@ -130,8 +130,7 @@ static long pin_some(struct plex86_vm *vm, u64 off, u64 n)
 	return i ?: ret;
 }
 
-/* Have RAM pages pinned, all or an error; those that were stay.  vm->lock held. */
-int plex86_vm_pin(struct plex86_vm *vm, u64 off, u64 npages)
+static int pin_all(struct plex86_vm *vm, u64 off, u64 npages)
 {
 	while (npages) {
 		long n = pin_some(vm, off, npages);
@@ -145,6 +144,18 @@ int plex86_vm_pin(struct plex86_vm *vm, u64 off, u64 npages)
 		cond_resched();
 	}
 	return 0;
+}
+
+/* Have RAM pages pinned, all or an error; those that were stay. */
+int plex86_vm_pin(struct plex86_vm *vm, u64 off, u64 npages)
+{
+	int ret;
+
+	if (mutex_lock_killable(&vm->pin_lock))
+		return -EINTR;
+	ret = pin_all(vm, off, npages);
+	mutex_unlock(&vm->pin_lock);
+	return ret;
 }
 
 static long add_ram(struct plex86_vm *vm, void __user *arg)
@@ -161,7 +172,8 @@ static long add_ram(struct plex86_vm *vm, void __user *arg)
 		return -EINVAL;
 	if (!access_ok((void __user *)(unsigned long)ram.addr, ram.bytes))
 		return -EFAULT;
-	mutex_lock(&vm->lock);
+	if (mutex_lock_killable(&vm->pin_lock))
+		return -EINTR;
 	for (i = 0; i < vm->nranges && !ret; i++)
 		if (ram.offset < vm->range[i].offset + vm->range[i].bytes &&
 		    vm->range[i].offset < ram.offset + ram.bytes)
@@ -172,7 +184,7 @@ static long add_ram(struct plex86_vm *vm, void __user *arg)
 		vm->range[vm->nranges++] = (struct plex86_range) {
 			.offset = ram.offset, .addr = ram.addr, .bytes = ram.bytes,
 		};
-	mutex_unlock(&vm->lock);
+	mutex_unlock(&vm->pin_lock);
 	return ret;
 }
 
@@ -235,6 +247,7 @@ long plex86_vm_create(void)
 	if (!vm)
 		return -ENOMEM;
 	kref_init(&vm->ref);
+	mutex_init(&vm->pin_lock);
 	mutex_init(&vm->lock);
 	xa_init(&vm->pins);
 	INIT_LIST_HEAD(&vm->spaces);

@@ -4,9 +4,11 @@
  * user without rights, a limit that is reached, objects in use.  See ioctl.c.
  */
 #include <grp.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "kmod.h"
@@ -155,6 +157,83 @@ static void test_vcpus(void)
 	tap_ok(still_works(), "the first vCPU still works");
 }
 
+#define SLOW_OFF	(UINT64_C(2) << 30)
+
+static int mapped, released;
+
+static void *map_slow(void *arg)
+{
+	*(long *)arg = map(&m, 0x20000000, SLOW_OFF, 1, PLEX86_PAGE_READ);
+	__atomic_store_n(&mapped, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void *release(void *arg)
+{
+	close(*(int *)arg);
+	__atomic_store_n(&released, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Within five seconds. */
+static int comes(const int *what)
+{
+	int i;
+
+	for (i = 0; i < 50 && !__atomic_load_n(what, __ATOMIC_ACQUIRE); i++)
+		usleep(100000);
+	return i < 50;
+}
+
+/* A page of RAM that its provider doesn't give, for as long as that likes. */
+static void test_slow_memory(void)
+{
+	struct plex86_ram ram = { .size = sizeof(ram), .offset = SLOW_OFF, .bytes = PAGE };
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), space, vcpu, other;
+	pthread_t mapper, closer;
+	struct uffd_msg fault;
+	long ret = -1;
+
+	if (uffd < 0) {
+		tap_skip("slow memory", "no userfaultfd here");
+		return;
+	}
+	other = call(m.vm, PLEX86_SPACE_CREATE, NULL);
+	ram.addr = (uintptr_t)mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range = (struct uffdio_range){ ram.addr, PAGE };
+	ok(!ioctl(uffd, UFFDIO_API, &api) && !ioctl(uffd, UFFDIO_REGISTER, &reg));
+	is(call(m.vm, PLEX86_VM_ADD_RAM, &ram), 0, "RAM that is slow to come");
+	pthread_create(&mapper, NULL, map_slow, &ret);
+	while (read(uffd, &fault, sizeof(fault)) != sizeof(fault) &&
+	       !__atomic_load_n(&mapped, __ATOMIC_ACQUIRE))
+		usleep(10000);
+	if (__atomic_load_n(&mapped, __ATOMIC_ACQUIRE)) {
+		/* Before Linux 6.3 whoever pins does not wait for userfaultfd. */
+		is(ret, -EFAULT, "memory that can't be had");
+		tap_skip("slow memory", "this kernel does not wait for it");
+		pthread_join(mapper, NULL);
+		close(uffd);
+		close(other);
+		return;
+	}
+	pthread_create(&closer, NULL, release, &other);
+	if (comes(&released)) {
+		tap_ok(1, "while it is mapped, another space is closed");
+		space = call(m.vm, PLEX86_SPACE_CREATE, NULL);
+		vcpu = call(m.vm, PLEX86_VCPU_CREATE, NULL);
+		tap_ok(space >= 0 && vcpu >= 0 && !close(space) && !close(vcpu),
+		       "and a space and a vCPU are made and closed");
+	} else {
+		tap_ok(0, "while it is mapped, another space is closed");
+	}
+	close(uffd);
+	pthread_join(mapper, NULL);
+	pthread_join(closer, NULL);
+	is(ret, 0, "mapped when it has come");
+}
+
 int main(void)
 {
 	long ret = machine_open(&m);
@@ -166,6 +245,7 @@ int main(void)
 	test_owner();
 	test_vcpus();
 	test_busy();
+	test_slow_memory();
 	test_limit();
 	machine_close(&m);
 	return tap_done();

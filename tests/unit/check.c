@@ -182,12 +182,28 @@ static void check_code(const struct plex86_space *s, const struct mapping *m)
 	}
 }
 
+/* Do the tables of @s, as they are now, lead through @frame to what it has mapped? */
+static bool leads_through(const struct plex86_space *s, uint64_t frame)
+{
+	struct translation o;
+	unsigned int k;
+	size_t i;
+
+	for (i = 0; i < s->n; i++) {
+		tables_translate(s->tables, s->map[i].la, &o);
+		for (k = 0; k < o.n; k++)
+			if (o.entry_at[k] / PAGE == frame)
+				return true;
+	}
+	return false;
+}
+
 static bool is_table(uint64_t frame)
 {
 	const struct plex86_space *s;
 
 	for (s = engine.spaces; s; s = s->next)
-		if (s->table[frame])
+		if (s->table[frame] && leads_through(s, frame))
 			return true;
 	return false;
 }
@@ -326,6 +342,7 @@ void check_space(struct plex86_space *s)
 	if (!s->ran)
 		s->cr3 = vm.tables->cr3;
 	s->ran = true;
+	s->tables = vm.tables;
 	if (s->cr3 != vm.tables->cr3)
 		complain("the space of %#llx runs for %#llx", (unsigned long long)s->cr3,
 			 (unsigned long long)vm.tables->cr3);

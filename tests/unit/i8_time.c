@@ -77,6 +77,22 @@ static void end(const char *name)
 	tap_ok(vm_is_clean(), "%s", name);
 }
 
+/* Time until the next event is native time: of a slow guest's clock a few ticks are much. */
+static void near_an_event(void)
+{
+	struct plex86_wait wait;
+	unsigned int slow;
+
+	for (slow = 0; slow < 2; slow++) {
+		begin(slow ? 4000000 : 1000000000, 10000);
+		plex86_core_user_mode(vm.core, t.cr3, vm.icount);
+		vm.icount += 100000000;
+		is(plex86_core_plan(vm.core, vm_place(t.cr3, LA, vm.icount, 400), &wait), slow,
+		   "400 ticks before an event");
+		end(slow ? "natively, where a tick is long" : "emulated, where it is short");
+	}
+}
+
 static const struct report none;
 
 static void one_run(void)
@@ -316,5 +332,6 @@ int main(void)
 	fault_in_vain(P_USER & ~(uint64_t)P_W);
 	kicks();
 	behind_mov_ss();
+	near_an_event();
 	return tap_done();
 }

@@ -247,6 +247,42 @@ static void nothing_adds_up(void)
 	end("nothing adds up");
 }
 
+/* The frame of another process's table, or of what was one, as a page of ours. */
+static void tables_reused(void)
+{
+	const uint64_t page = LA + 100 * PAGE, root = LA + 101 * PAGE;
+	uint64_t up, entry;
+
+	begin(PAGING_LONG, 6);
+	up = tables_entry(&t[1], LA, 2, false);
+	entry = tables_entry_read(&t[1], up);
+	tables_map(&t[0], page, tables_entry(&t[1], LA, 1, false) & ~(PAGE - 1), P_USER);
+	tables_map(&t[0], root, t[1].cr3, P_USER);
+	vm.tables = &t[1];
+	ok(vm_native(ACT_READ, LA));
+	vm.tables = &t[0];
+	ok(vm_native(ACT_READ, page));
+	ok(!vm_native(ACT_WRITE, page));
+	is(engine_prot(page), PLEX86_PROT_READ, "a table in use can't be written");
+	/* The other process gives it back. */
+	tables_entry_write(&t[1], up, 0);
+	ok(vm_native(ACT_WRITE, page));
+	is(engine_prot(page), PLEX86_PROT_READ | PLEX86_PROT_WRITE, "but what was one can");
+	/* It takes it again. */
+	tables_entry_write(&t[1], up, entry);
+	tables_map(&t[1], LA, 0x280000, P_USER);
+	vm.tables = &t[1];
+	ok(vm_native(ACT_READ, LA));
+	vm.tables = &t[0];
+	ok(!vm_native(ACT_WRITE, page));
+	/* It ends, and its first table is the last that goes. */
+	tables_entry_write(&t[1], up, 0);
+	ok(vm_native(ACT_WRITE, root));
+	is(engine_prot(root), PLEX86_PROT_READ | PLEX86_PROT_WRITE, "nor is the root of one that ended");
+	ok(vm_native(ACT_WRITE, page));
+	end("tables that were another's");
+}
+
 /*
  * Four tables that name each other are 134 million for one that follows them all.  A guest may
  * have that, and use it; it costs no more than so many tables would.
@@ -315,6 +351,29 @@ static void reborn(void)
 	end("all pages lost");
 }
 
+/* A page that has stopped a slice is believed to do so again, but not for ever. */
+static void stuck_for_a_while(void)
+{
+	struct plex86_wait wait;
+	unsigned int left = 0;
+
+	begin(PAGING_LONG, 2);
+	ok(vm_native(ACT_READ, LA));
+	plex86_core_user_mode(vm.core, t[0].cr3, vm.icount);
+	vm.icount += 10000000;
+	vm.core->stuck = true;
+	vm.core->stuck_rip = CODE;
+	vm.core->stuck_icount = vm.icount;
+	while (!plex86_core_plan(vm.core, vm_place(t[0].cr3, CODE, vm.icount, 1000000), &wait) && left < 100) {
+		ok(wait.leave_page);
+		vm.icount += wait.ticks;
+		left++;
+	}
+	is(left, 16, "left to Bochs");
+	ok(plex86_core_plan(vm.core, vm_place(t[0].cr3, LA, vm.icount, 1000000), &wait));
+	end("stuck, and looked at again");
+}
+
 /* Faults of which only the address is known. */
 static void unknown_access(void)
 {
@@ -344,8 +403,10 @@ int main(void)
 	rereading(PAGING_PAE);
 	rereading(PAGING_LONG);
 	nothing_adds_up();
+	tables_reused();
 	aliases();
 	reborn();
+	stuck_for_a_while();
 	unknown_access();
 	return tap_done();
 }

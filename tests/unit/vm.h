@@ -180,6 +180,7 @@ struct plex86_space {
 	uint64_t gdt[ENGINE_GDT], ldt[ENGINE_LDT];	/* set_descriptors() */
 	unsigned int ngdt, nldt;
 	bool described;
+	const struct tables *tables;	/* that it last ran by */
 	uint8_t table[VM_FRAMES];	/* frames of tables that its mappings came from when it last ran */
 };
 
