@@ -299,6 +299,11 @@ static void disassemble(const struct plex86_cpu *cpu, uint64_t la, const uint8_t
   snprintf(text, len, "%s", buf);
 }
 
+static void walk_again(plex86_gva_t la)
+{
+  BX_CPU(0)->TLB_invlpg(la.la);
+}
+
 const struct plex86_host_ops plex86_glue_host_ops = {
-  watch_writes, forget_code, translate, is_plain_ram, glue_log, plex86_export_vec, disassemble
+  watch_writes, forget_code, translate, walk_again, is_plain_ram, glue_log, plex86_export_vec, disassemble
 };

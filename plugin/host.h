@@ -35,6 +35,12 @@ struct plex86_host_ops {
 	 */
 	bool (*translate)(plex86_gva_t la, plex86_gpa_t *gpa);
 
+	/*
+	 * Forget how @la was translated, as a CPU may at any time: the next access there
+	 * walks the tables, and sets their A bits.
+	 */
+	void (*walk_again)(plex86_gva_t la);
+
 	/* Would Bochs read and write the page @gpa in the RAM at @host directly? (I6) */
 	bool (*is_plain_ram)(plex86_gpa_t gpa, const void *host);
 

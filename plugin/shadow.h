@@ -181,6 +181,9 @@ void plex86_node_drop(struct plex86_world *w, uint32_t node);
  */
 struct plex86_node *plex86_tree_leaf(struct plex86_shadow *s, plex86_gva_t la, bool make);
 
+/* Do the guest's tables lead user code to a page at @la, and is an A bit clear on the way? */
+bool plex86_tree_unaccessed(const struct plex86_shadow *s, plex86_gva_t la);
+
 /*
  * Calls @visit for each leaf node that the guest's tables have for user code, in
  * ascending order, and makes the nodes for it, until it returns false or @nodes

@@ -284,6 +284,31 @@ struct plex86_node *plex86_tree_leaf(struct plex86_shadow *s, plex86_gva_t la, b
 	return n;
 }
 
+bool plex86_tree_unaccessed(const struct plex86_shadow *s, plex86_gva_t la)
+{
+	const struct plex86_paging *p = &s->paging;
+	plex86_gpa_t table = { p->root };
+	unsigned int level = plex86_paging_levels(p);
+	bool clear = false;
+
+	if (!plex86_gva_valid(p, la))
+		return false;
+	for (;; level--) {
+		unsigned int index = (la.la >> plex86_paging_shift(p, level)) &
+				     (plex86_paging_entries(p, level) - 1);
+		uint64_t e = plex86_entry_read(s->world->ram, p, level, table, index);
+
+		if (!plex86_entry_usable(p, level, e)) {
+			if (!plex86_entry_usable(p, level, e | PLEX86_PTE_A))
+				return false;
+			clear = true;
+		}
+		if (plex86_entry_is_leaf(p, level, e))
+			return clear;
+		table.pa = plex86_entry_address(p, e);
+	}
+}
+
 /* Only the lower half of the root of long mode is user space. */
 static unsigned int user_entries(const struct plex86_node *n)
 {

@@ -301,6 +301,9 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 		return PLEX86_GO_ON;
 	case PLEX86_FAULT_GUEST:
 		core->stats.faults_guest++;
+		/* If Bochs's TLB knows the page it sets no A bit, and each access would trap. */
+		if (plex86_tree_unaccessed(run->space, at))
+			core->host->walk_again(at);
 		return end(run, PLEX86_SLICE_STEP);
 	default:
 		break;

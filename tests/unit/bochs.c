@@ -130,8 +130,18 @@ static void disassemble(const struct plex86_cpu *cpu, uint64_t la, const uint8_t
 	snprintf(text, len, "%s", vm.disassemble ? vm.disassemble(la) : "mov eax, ebx");
 }
 
+static void walk_again(plex86_gva_t la)
+{
+	struct translation o;
+
+	tables_translate(vm.tables, la.la, &o);
+	if (!o.present || o.reserved || !o.user || o.accessed)
+		complain("walk_again(%#llx), but it is not for A", (unsigned long long)la.la);
+	vm.walks_again++;
+}
+
 const struct plex86_host_ops bochs_host_ops = {
-	watch_writes, forget_code, translate, is_plain_ram, log_line, read_vec, disassemble
+	watch_writes, forget_code, translate, walk_again, is_plain_ram, log_line, read_vec, disassemble
 };
 
 bool bochs_access(uint64_t la, uint32_t access, uint64_t *pa)

@@ -351,6 +351,30 @@ static void reborn(void)
 	end("all pages lost");
 }
 
+/* The guest clears an A bit and does not say so to its TLB: Bochs must not use that. */
+static void unaccessed(int mode)
+{
+	static const uint64_t bit[] = { P_A, P_P, P_U };
+	unsigned int i, level;
+	uint64_t at, e;
+
+	begin(mode, 2);
+	ok(vm_native(ACT_READ, LA));
+	for (level = 1; level <= 2; level++) {
+		at = tables_entry(&t[0], LA, level, false);
+		e = tables_entry_read(&t[0], at);
+		for (i = 0; i < 3; i++) {
+			vm.walks_again = 0;
+			tables_entry_write(&t[0], at, e & ~bit[i]);
+			ok(!vm_native(ACT_READ, LA + 8));
+			is(vm.walks_again, bit[i] == P_A, "Bochs walks for A alone");
+			tables_entry_write(&t[0], at, e);
+			ok(vm_native(ACT_READ, LA + 8));
+		}
+	}
+	end("A bits that were cleared");
+}
+
 /* A page that has stopped a slice is believed to do so again, but not for ever. */
 static void stuck_for_a_while(void)
 {
@@ -407,6 +431,9 @@ int main(void)
 	aliases();
 	reborn();
 	stuck_for_a_while();
+	unaccessed(PAGING_32);
+	unaccessed(PAGING_PAE);
+	unaccessed(PAGING_LONG);
 	unknown_access();
 	return tap_done();
 }

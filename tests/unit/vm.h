@@ -247,6 +247,7 @@ struct vm {
 	bool verify;			/* vm_core() starts the core in verify mode */
 	const char *case_file;
 	const char *(*disassemble)(uint64_t la);	/* NULL: all are "mov eax, ebx" */
+	unsigned int walks_again;	/* calls of walk_again() */
 	bool unchecked;			/* no checks before native code runs: only for speed */
 	bool (*on_fault)(uint64_t la, uint32_t access);	/* true: try again */
 	void (*on_call)(uint64_t arg);
