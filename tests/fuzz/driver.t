@@ -6,7 +6,7 @@
 # explains, or that host's own CPU.  And that CPU can't be an excuse for an error
 # of the driver: one wrong bit in a record that it explains is found.
 #
-# PLEX86_FUZZ_DRIVER_CASES: how many instructions (1200).
+# PLEX86_FUZZ_DRIVER_CASES: how many instructions (1000).
 set -u
 . "$top_srcdir/tests/tap.sh"
 
@@ -31,7 +31,7 @@ fuzz() {
 }
 
 tap "random instructions: no difference that is not explained" \
-	fuzz "${PLEX86_FUZZ_DRIVER_CASES:-1200}" 1 engine=driver
+	fuzz "${PLEX86_FUZZ_DRIVER_CASES:-1000}" 1 engine=driver
 tail -n 1 "$work/log" | tap_diag
 tap_is "and most of them ran natively" \
 	"$(awk '/^Natively:/ { print ($2 > $4 / 2) }' "$work/log")" 1

@@ -33,7 +33,7 @@ differing() {		# differing RECORD BIT: how many cases differ with that bit flipp
 }
 
 tap "random instructions: no difference that is not explained" \
-	fuzz "${PLEX86_FUZZ_CASES:-18000}" 1
+	fuzz "${PLEX86_FUZZ_CASES:-14000}" 1
 tap_is "and most of them ran natively" \
 	"$(awk '/^Natively:/ { print ($2 > $4 / 2) }' "$work/log")" 1
 
@@ -65,7 +65,7 @@ tap_is "a record that is missing is an error" \
 		"$fuzzer" compare "$plain" "$work/spoilt" "$work/prefixes" 2>&1 | grep -c 'has no record of its case 3')" 1
 
 # Natively where the host has AVX-512, else Bochs executes it.
-tap "random instructions with AVX-512: the same" fuzz "${PLEX86_FUZZ_AVX512:-9000}" 1 model=corei7_icelake_u
+tap "random instructions with AVX-512: the same" fuzz "${PLEX86_FUZZ_AVX512:-7000}" 1 model=corei7_icelake_u
 cp "$BUILD/fuzz/chunk/1/cases.plain" "$work/plain"
 options=(-5)
 while read -r byte name; do

@@ -15,6 +15,6 @@ export KMOD_WORK=$top_builddir/kmod-bochs
 export KMOD_CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/bochs-plex86/kmod
 # By policy 28 slices ran of all this: no space lives long enough to pay.
 export BOCHS_PLEX86=", handover=always" BOCHS_SLICES=300
-images=("$tk64=8 24 60000 1 20" "$tk64=8 7 2000 1 5")
-[ ! -r "$tk32" ] || images+=("$tk32=4 7 2000 1 2")
+images=("$tk64=8 24 20000 1 20" "$tk64=8 7 2000 1 2")
+[ ! -r "$tk32" ] || images+=("$tk32=4 7 2000 1 1")
 exec "$top_srcdir/tests/kmod/bochs" "${images[@]}"

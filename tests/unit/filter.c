@@ -497,6 +497,13 @@ static void patterns(void)
 	ok(!decoded(page));
 	memcpy(page + n, "\x8c\xe8\x90\x90\x90\x90", 6);
 	ok(decoded(page));
+	/* Code may end in a compiler's trap, behind which is no code. */
+	memcpy(page + n, "\x0f\x02\xc2\x90\x90\x90\x06\x17\x0e", 9);
+	ok(!plex86_filter_decode(page, PLEX86_FOUND_SELECTOR_64, PLEX86_FOUND_SELECTOR));
+	memcpy(page + n + 3, "\x0f\x0b", 2);
+	ok(plex86_filter_decode(page, PLEX86_FOUND_SELECTOR_64, PLEX86_FOUND_SELECTOR));
+	memcpy(page + n + 3, "\x0f\xb9\xed", 3);
+	ok(plex86_filter_decode(page, PLEX86_FOUND_SELECTOR_64, PLEX86_FOUND_SELECTOR));
 	/* Behind HLT it is believed for a while. */
 	memset(page, 0x90, n);
 	page[n - 70] = 0xf4;
