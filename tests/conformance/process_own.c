@@ -8,9 +8,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -462,6 +465,58 @@ static void test_unprivileged(void)
 	report(waitpid(pid, &status, 0) == pid && !status, "probe() without privileges");
 }
 
+/* As before Linux 5.9, or in containers that forbid it. */
+static bool forbid_close_range(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = 4, .filter = filter };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) &&
+	       syscall(SYS_close_range, 1000, 1000, 0) && errno == ENOSYS;
+}
+
+/* 0: all of the engine's processes have the guest's memory alone. */
+static int descriptors_left(void)
+{
+	struct plex86_engine_config config = { .ram_fd = ram_fd, .ram = ram,
+					       .ram_size = RAM_SIZE, .max_spaces = 8 };
+	char why[PLEX86_WHY_LEN], path[40], last[64];
+	struct plex86_engine *e;
+	struct plex86_space *s;
+	unsigned int left = 0, i;
+	pid_t pid[3];
+
+	if (!forbid_close_range() || dup2(1, 100) < 0 || ops->open(&config, &e, why) ||
+	    ops->space_create(e, &s))
+		return 2;
+	pid[0] = find_parked();
+	pid[1] = find_zygote();
+	pid[2] = find_container();
+	for (i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid[i]);
+		left += count_entries(path, last) != 1 || strcmp(last, "0");
+	}
+	ops->close(e);
+	return !!left;
+}
+
+static void test_without_close_range(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(descriptors_left());
+	report(waitpid(pid, &status, 0) == pid && !status,
+	       "without close_range(), too, a container's only descriptor is the guest's memory");
+}
+
 int main(void)
 {
 	open_or_skip(&plex86_engine_process, 16);
@@ -481,6 +536,7 @@ int main(void)
 	      mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, ram_fd, 0);
 	if (report(ram != MAP_FAILED, "guest memory")) {
 		test_leaks();
+		test_without_close_range();
 		test_unprivileged();
 	}
 	return finish();
