@@ -39,7 +39,8 @@ struct plex86_core {
 	struct plex86_shadow *last;	/* the space that ran last, if it is alive */
 	bool stuck;			/* the page of .stuck_rip ended its last slice */
 	uint64_t stuck_rip;
-	uint64_t stuck_icount;		/* when it did */
+	uint64_t stuck_icount;		/* when it did, ... */
+	uint64_t blamed_icount;		/* ... and until when that page was charged for it */
 	struct plex86_lap lap;		/* that is being measured, in the space of .last */
 	bool pause;			/* what follows may well trap too: Bochs goes first */
 	bool user;			/* CPL is 3 */

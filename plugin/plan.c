@@ -122,6 +122,12 @@ static bool measure_lap(struct plex86_core *core, const struct plex86_place *at,
 	return true;
 }
 
+/* A slice may have been charged for more than Bochs's clock has gone on since. */
+static uint64_t since(uint64_t icount, const struct plex86_place *at)
+{
+	return at->icount > icount ? at->icount - icount : 0;
+}
+
 bool plex86_core_plan(struct plex86_core *core, const struct plex86_place *at,
 		      struct plex86_wait *wait)
 {
@@ -162,8 +168,10 @@ bool plex86_core_plan(struct plex86_core *core, const struct plex86_place *at,
 	/* Still in the page that stopped the last slice?  Saves the export, for a while. */
 	if (core->stuck && s && is_root(s, at->cr3) &&
 	    ((at->rip ^ core->stuck_rip) & PLEX86_PAGE_MASK) == 0 &&
-	    at->icount - core->stuck_icount < STUCK_TRIPS * core->policy.break_even) {
-		plex86_traps_blame(&s->traps, (plex86_gva_t){ at->fetched }, core->policy.break_even);
+	    since(core->stuck_icount, at) < STUCK_TRIPS * core->policy.break_even) {
+		plex86_traps_blame(&s->traps, (plex86_gva_t){ at->fetched },
+				   since(core->blamed_icount, at));
+		core->blamed_icount = at->icount;
 		plex86_core_leave_page(core, wait);
 		return false;
 	}

@@ -144,7 +144,7 @@ int plex86_world_init(struct plex86_world *w, const struct plex86_engine_ops *op
 		      struct plex86_ram *ram, uint32_t maxspaces, bool strict);
 void plex86_world_fini(struct plex86_world *w);
 
-/* Destroys all spaces; the frames forget their native uses. */
+/* Destroys all spaces; the frames forget their native uses, and what was found in them. */
 void plex86_world_drop_all(struct plex86_world *w);
 
 /* Bochs is about to write to @mask lines of a watched page.  True: no traces there. */

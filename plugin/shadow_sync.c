@@ -57,7 +57,7 @@ void plex86_world_stamps_reset(struct plex86_world *w)
 	plex86_world_drop_all(w);
 	w->descriptors.dirty = true;	/* and no longer watched */
 	for (i = 0; i < w->nframes; i++)
-		w->frames[i].flags &= ~(PLEX86_FRAME_DECODED | PLEX86_FRAME_SCANNED);
+		w->frames[i].flags &= ~PLEX86_FRAME_DECODED;
 }
 
 static void reread_leaf(struct plex86_node *n, unsigned int index)
@@ -143,8 +143,12 @@ void plex86_tables_left(struct plex86_shadow *s, struct plex86_frame *f)
 		reread(other, 2);
 		if (f->watchers == PLEX86_NONE || w->nodes[f->watchers] != n)
 			continue;
-		/* Its tables still lead there; or it is where they begin, and it has ended. */
-		if (n->parent != PLEX86_NONE)
+		/*
+		 * Its tables still lead there; or it is where they begin, and it has ended.  PAE's
+		 * begin with four, as the entries above are the CPU's.
+		 */
+		if (n->parent != PLEX86_NONE &&
+		    !(other->paging.mode == PLEX86_PAGING_PAE && n->level == 2))
 			return;
 		plex86_space_kill(other);
 	}

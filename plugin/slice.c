@@ -26,7 +26,7 @@ static void stuck_in(struct plex86_run *run)
 
 	core->stuck = true;
 	core->stuck_rip = run->cpu->rip;
-	core->stuck_icount = run->slice->icount + run->slice->ticks;
+	core->stuck_icount = core->blamed_icount = run->slice->icount + run->slice->ticks;
 }
 
 /* The page that code is in: natively, natively with traps, or why not. */
@@ -279,6 +279,7 @@ static enum plex86_verdict stuck_at(struct plex86_run *run, plex86_gva_t at, boo
 	if (code)
 		plex86_laps_begin(laps, &core->lap, at, core->accounted, core->policy.now->wait, most);
 	plex86_traps_blame(&run->space->traps, at, core->policy.now->wait);
+	core->blamed_icount += core->policy.now->wait;
 	return verdict;
 }
 

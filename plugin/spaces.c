@@ -53,8 +53,12 @@ int plex86_world_init(struct plex86_world *w, const struct plex86_engine_ops *op
 
 void plex86_world_drop_all(struct plex86_world *w)
 {
+	uint64_t i;
+
 	while (w->nspaces)
 		plex86_space_kill(w->spaces[w->nspaces - 1]);
+	for (i = 0; i < w->nframes; i++)
+		w->frames[i].flags &= ~PLEX86_FRAME_SCANNED;
 }
 
 void plex86_world_fini(struct plex86_world *w)

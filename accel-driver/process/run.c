@@ -344,6 +344,7 @@ static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec
 	return 0;
 
 refused:
+	e->last_run = NULL;	/* *vec is nobody's */
 	exit->reason = PLEX86_EXIT_REFUSED;
 	return 0;
 failed:

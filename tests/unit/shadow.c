@@ -3,6 +3,8 @@
  * Shadow spaces beyond what is forbidden (the i*.c tests): that they keep what
  * they have, come along with what will be needed, and forget what they must.
  */
+#include <string.h>
+
 #include "plugin/core_internal.h"
 #include "vm.h"
 
@@ -248,16 +250,16 @@ static void nothing_adds_up(void)
 }
 
 /* The frame of another process's table, or of what was one, as a page of ours. */
-static void tables_reused(void)
+static void tables_reused(int mode)
 {
 	const uint64_t page = LA + 100 * PAGE, root = LA + 101 * PAGE;
 	uint64_t up, entry;
 
-	begin(PAGING_LONG, 6);
+	begin(mode, 6);
 	up = tables_entry(&t[1], LA, 2, false);
 	entry = tables_entry_read(&t[1], up);
 	tables_map(&t[0], page, tables_entry(&t[1], LA, 1, false) & ~(PAGE - 1), P_USER);
-	tables_map(&t[0], root, t[1].cr3, P_USER);
+	tables_map(&t[0], root, mode == PAGING_PAE ? up & ~(PAGE - 1) : t[1].cr3, P_USER);
 	vm.tables = &t[1];
 	ok(vm_native(ACT_READ, LA));
 	vm.tables = &t[0];
@@ -375,6 +377,19 @@ static void unaccessed(int mode)
 	end("A bits that were cleared");
 }
 
+/* What was found in pages is not believed any more when all is dropped: DMA may have come by. */
+static void written_unseen(void)
+{
+	begin(PAGING_LONG, 2);
+	tables_map(&t[0], CODE, 0x280000, P_USER & ~P_W);
+	ok(vm_native(ACT_EXEC, CODE));
+	memcpy(vm_host(0x280000) + 100, "\x0f\xa2", 2);	/* CPUID */
+	plex86_core_drop_all(vm.core);
+	vm_native(ACT_EXEC, CODE);
+	is(engine_prot(CODE) & PLEX86_PROT_EXEC, 0, "the page is looked at again");
+	end("pages that were written behind our back");
+}
+
 /* A page that has stopped a slice is believed to do so again, but not for ever. */
 static void stuck_for_a_while(void)
 {
@@ -427,9 +442,12 @@ int main(void)
 	rereading(PAGING_PAE);
 	rereading(PAGING_LONG);
 	nothing_adds_up();
-	tables_reused();
+	tables_reused(PAGING_32);
+	tables_reused(PAGING_PAE);
+	tables_reused(PAGING_LONG);
 	aliases();
 	reborn();
+	written_unseen();
 	stuck_for_a_while();
 	unaccessed(PAGING_32);
 	unaccessed(PAGING_PAE);
