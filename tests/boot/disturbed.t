@@ -52,7 +52,7 @@ native() {
 	sed -n 's/.*"native_slices": *\([0-9]*\).*/\1/p' "$work/$1/stats.json" | head -n 1
 }
 
-# Until Bochs has gone, a container is stopped for a moment, and now and then killed.
+# Until Bochs has gone, a container is stopped for a moment, and each third time killed.
 stop_and_kill() {
 	local victim stopped=0 killed=0
 	while kill -0 "$1" 2>/dev/null; do
@@ -61,7 +61,7 @@ stop_and_kill() {
 		spaces_of "$1"
 		[ "${#spaces[@]}" -gt 2 ] || continue
 		victim=${spaces[2 + RANDOM % (${#spaces[@]} - 2)]}
-		if [ $((RANDOM % 3)) = 0 ]; then
+		if [ $(((stopped + killed) % 3)) = 2 ]; then
 			kill -KILL "$victim" && killed=$((killed + 1))
 			continue
 		fi
