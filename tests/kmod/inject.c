@@ -56,15 +56,21 @@ static int read_line(int fd, char *line, size_t size)
 	return n > 0;
 }
 
-static int qmp_command(const char *text)
+/* 0: QEMU has ended.  Anything but @reply is an error. */
+static int qmp_command(const char *text, const char *reply)
 {
 	char line[65536];
 
 	if (write(qmp, text, strlen(text)) < 0)
 		return 0;
-	while (read_line(qmp, line, sizeof(line)))
-		if (strstr(line, "\"return\"") || strstr(line, "\"error\""))
+	while (read_line(qmp, line, sizeof(line))) {
+		if (strstr(line, reply))
 			return 1;
+		if (strstr(line, "\"return\"") || strstr(line, "\"error\"")) {
+			fprintf(stderr, "inject: QEMU says %s", line);
+			exit(1);
+		}
+	}
 	return 0;
 }
 
@@ -74,14 +80,15 @@ static void qmp_open(const char *path)
 
 	qmp = connect_to(path);
 	read_line(qmp, line, sizeof(line));
-	qmp_command("{\"execute\":\"qmp_capabilities\"}\n");
+	qmp_command("{\"execute\":\"qmp_capabilities\"}\n", "\"return\": {}");
 }
 
 /* With the machine's clock stopped too, QMP answers: it has its own thread. */
 static int raise_nmi(void)
 {
 	return qmp_command("{\"execute\":\"human-monitor-command\","
-			   "\"arguments\":{\"command-line\":\"nmi\"}}\n");
+			   "\"arguments\":{\"command-line\":\"nmi\"}}\n",
+			   "\"return\": \"\"");
 }
 
 static int storm(const char *path, int per_second)
@@ -95,7 +102,7 @@ static int storm(const char *path, int per_second)
 		nanosleep(&pause, NULL);
 	}
 	printf("%lu NMIs raised\n", n);
-	return 0;
+	return n < 100;
 }
 
 /* --- the gdb stub's protocol: $text#checksum, acknowledged by + ------------ */
