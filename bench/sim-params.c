@@ -10,7 +10,7 @@
 const struct sim_params sim_defaults = {
 	.trip = 9000,
 	.slice = 1500,
-	.cold = 1000,
+	.cold = 2000,
 	.insn = 3.0,
 	.belief = 0,
 	.native = 0.3,

@@ -6,9 +6,9 @@
 #include "plugin/clock.h"
 #include "plugin/policy.h"
 
-/* As plugin/core.c and plugin/slice.c have it. */
+/* As plugin/core.c and plugin/slice_cost.c have it. */
 #define INSN_NS_GUESS 3.0
-#define COLD_NS 1000.0
+#define COLD_NS 2000.0
 #define SAMPLE_INSNS 1000
 
 enum space { NONE, LIVING, DEAD };	/* DEAD: of the process that was there before */

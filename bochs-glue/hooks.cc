@@ -20,6 +20,10 @@ static int timer = -1;
 #define SLICES_PER_SECOND 100
 static Bit64u longest_slice;
 
+// Who wants statistics waits so long for them, at the most.
+#define LOOKS_PER_SECOND 10
+static Bit64u seldom;
+
 static bool (*enabled)(void);
 static Bit64u (*scratch_size)(void);
 static void (*stop)(void);
@@ -37,12 +41,26 @@ static void look_now(void)
 // need be, which is cheaper than to set it at each entry to user mode.
 static Bit64u look_at = NEVER, fires_at = NEVER;
 
-static void look_after(Bit64u ticks)
+// What is waited for is instructions, and to a string instruction each byte is a tick.
+static Bit64u wait_ticks, look_icount;
+
+static void arm(Bit64u ticks)
+{
+  fires_at = bx_pc_system.time_ticks() + ticks;
+  bx_pc_system.activate_timer_ticks(timer, ticks, 0);
+}
+
+static void look_in(Bit64u ticks)
 {
   look_at = bx_pc_system.time_ticks() + ticks;
-  if (look_at >= fires_at) return;
-  fires_at = look_at;
-  bx_pc_system.activate_timer_ticks(timer, ticks, 0);
+  if (look_at < fires_at) arm(ticks);
+}
+
+static void look_after(Bit64u ticks)
+{
+  wait_ticks = ticks;
+  look_icount = BX_CPU(0)->icount + ticks / 2;
+  look_in(ticks);
 }
 
 static void look_no_more(void)
@@ -51,17 +69,29 @@ static void look_no_more(void)
   bx_cpu_accel_page_change = false;
 }
 
+// Has the burst executed less than half of the instructions that it was to? Then it copies, which
+// is soon done: each time it may go on for twice as long, so that hardly anything is spent on looking.
+static bool copies(void)
+{
+  if (BX_CPU(0)->icount >= look_icount) return false;
+  if (wait_ticks < longest_slice) wait_ticks *= 2;
+  look_in(wait_ticks);
+  return true;
+}
+
 void plex86_hooks_timer(void *)
 {
   Bit64u now = bx_pc_system.time_ticks();
 
   fires_at = NEVER;
-  if (look_at == NEVER) return;
+  if (core) plex86_core_answer(core);
   if (look_at > now) {
-    look_after(look_at - now);
+    arm(look_at - now < seldom ? look_at - now : seldom);
     return;
   }
+  if (copies()) return;
   look_no_more();
+  arm(seldom);
   if (core && BX_CPU(0)->user_pl) look_now();
 }
 
@@ -227,6 +257,7 @@ void plex86_hooks_unregister(void)
 void plex86_hooks_init(struct plex86_core *c, int t)
 {
   longest_slice = SIM->get_param_num(BXPN_IPS)->get() / SLICES_PER_SECOND;
+  seldom = SIM->get_param_num(BXPN_IPS)->get() / LOOKS_PER_SECOND;
   core = c;
   timer = t;
   look_no_more();
@@ -234,6 +265,7 @@ void plex86_hooks_init(struct plex86_core *c, int t)
   if (timer >= 0) {
     bx_pc_system.deactivate_timer(timer); // after a restore its time may have passed
     bx_pc_system.set_timer_idle(timer, true); // it must not cut slices short
+    if (core) arm(seldom);
   }
   vec_valid = false;
   if (BX_CPU(0)->user_pl) user_mode(true); // where a snapshot was taken

@@ -165,6 +165,7 @@ static void import_changed_seg(unsigned n, const struct plex86_seg *was,
               "allow; see docs/limits.md", now->sel));
     if (n != BX_SEG_REG_CS) seg.attr |= PLEX86_SEG_NULL; // any use of it faults
   }
+  if (now->attr & PLEX86_SEG_BASE) seg.base = now->base; // WRFSBASE, WRGSBASE after the load
   import_seg(&cpu->sregs[n], &seg);
   if (n == BX_SEG_REG_CS) {
     cpu->handleCpuModeChange();
@@ -180,12 +181,13 @@ void plex86_import_cpu(const struct plex86_cpu *was, const struct plex86_cpu *no
 {
   BX_CPU_C *cpu = BX_CPU(0);
 
+  // before CS, which may take the upper half of RSP with it
+  for (unsigned n = 0; n < PLEX86_NGPR; n++) cpu->gen_reg[n].rrx = now->gpr[n];
   for (unsigned n = 0; n < PLEX86_NSEG; n++) {
     const struct plex86_seg *a = &was->seg[n], *b = &now->seg[n];
     if (a->sel != b->sel || a->attr != b->attr || a->limit != b->limit || a->base != b->base)
       import_changed_seg(n, a, b);
   }
-  for (unsigned n = 0; n < PLEX86_NGPR; n++) cpu->gen_reg[n].rrx = now->gpr[n];
   cpu->gen_reg[BX_64BIT_REG_RIP].rrx = now->rip;
   cpu->setEFlags((((Bit32u) was->rflags & ~user_flags) |
                   ((Bit32u) now->rflags & user_flags)) & ~EFlagsRFMask);

@@ -33,6 +33,11 @@ static struct plex86_copy *unused(struct plex86_copies *c)
 	return c->top < PLEX86_COPIES ? &c->copy[c->top++] : NULL;
 }
 
+bool plex86_copy_has_room(struct plex86_copies *c, uint32_t frame)
+{
+	return c->host && (plex86_copy_find(c, frame) || c->top < PLEX86_COPIES || unused(c));
+}
+
 struct plex86_copy *plex86_copy_make(struct plex86_copies *c, uint32_t frame, const uint8_t *code,
 				     uint32_t mask, bool long_mode)
 {

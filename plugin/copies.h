@@ -42,6 +42,9 @@ void plex86_copies_init(struct plex86_copies *c, void *ram, uint64_t off);
 struct plex86_copy *plex86_copy_make(struct plex86_copies *c, uint32_t frame, const uint8_t *code,
 				     uint32_t mask, bool long_mode);
 
+/* Is there a copy of @frame, or room for one?  If not, there may be later. */
+bool plex86_copy_has_room(struct plex86_copies *c, uint32_t frame);
+
 /* The copy that mappings of @frame use; NULL: none. */
 struct plex86_copy *plex86_copy_find(struct plex86_copies *c, uint32_t frame);
 

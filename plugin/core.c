@@ -142,6 +142,7 @@ int plex86_core_open(const struct plex86_core_config *config, const struct plex8
 			  "with such code run in Bochs (cpu: model= could name an older one)");
 	plex86_policy_init(&core->policy, core->caps ? core->caps->round_trip_ns : 10000,
 			   INSN_NS_GUESS);
+	core->world.policy = &core->policy;
 	*corep = core;
 	return 0;
 
@@ -253,6 +254,14 @@ void plex86_core_kick(struct plex86_core *core)
 {
 	if (core->ops)
 		core->ops->kick(core->engine);
+}
+
+void plex86_core_answer(struct plex86_core *core)
+{
+	if (!core->stats_requested)
+		return;
+	core->stats_requested = 0;
+	plex86_core_report(core);
 }
 
 void plex86_core_request_stats(struct plex86_core *core)

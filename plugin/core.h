@@ -149,12 +149,12 @@ void plex86_core_stamps_reset(struct plex86_core *core);
 /* End the slice in progress soon.  Any thread or signal handler. */
 void plex86_core_kick(struct plex86_core *core);
 
-/*
- * Write the statistics now: to the log in short, to the file as JSON.  Safe to
- * request from a signal handler with plex86_core_request_stats().
- */
+/* Write the statistics now: to the log in short, to the file as JSON. */
 void plex86_core_report(struct plex86_core *core);
+
+/* The same when plex86_core_answer() is called next, several times a second.  For signal handlers. */
 void plex86_core_request_stats(struct plex86_core *core);
+void plex86_core_answer(struct plex86_core *core);
 
 #ifdef __cplusplus
 }

@@ -46,6 +46,7 @@ static const char *const names[PLEX86_REFUSALS] = {
 	[PLEX86_REFUSE_FEATURE] = "cpu-feature",
 	[PLEX86_REFUSE_PAGING] = "paging-mode",
 	[PLEX86_REFUSE_COMPAT] = "32-bit-code",
+	[PLEX86_REFUSE_UPPER_HALF] = "upper-half",
 	[PLEX86_REFUSE_SEGMENTS] = "segments",
 	[PLEX86_REFUSE_SELECTORS] = "selectors",
 	[PLEX86_REFUSE_ENGINE] = "engine",
@@ -193,6 +194,10 @@ enum plex86_refusal plex86_entry_check(const struct plex86_cpu *cpu, const struc
 		return r;
 	if (cpu->mode != PLEX86_MODE_64 && !(caps->flags & PLEX86_CAP_COMPAT))
 		return PLEX86_REFUSE_COMPAT;
+	/* INT 0x80 would lose it.  32-bit code can't set it, and clears it with what it next loads. */
+	if (cpu->mode != PLEX86_MODE_64 && cpu->gpr[PLEX86_RAX] >> 32 &&
+	    !(caps->flags & PLEX86_CAP_SYSCALL_EXACT))
+		return PLEX86_REFUSE_UPPER_HALF;
 	if (!(caps->flags & PLEX86_CAP_SEGMENTS) && !flat_segments(cpu))
 		return PLEX86_REFUSE_SEGMENTS;
 	/*

@@ -116,6 +116,12 @@ int plex86_filter_locate(const uint8_t *code, uint32_t mask, bool long64, uint16
 int plex86_filter_begins(const uint8_t *code, int at, bool long64, uint16_t *begins, int n,
 			 int max);
 
+/*
+ * Which of @mask (PLEX86_FOUND_DECODED) code meets that begins at @at, where there is an instruction
+ * for certain, before it leaves the page, or may: jumps are followed, conditional ones not taken.
+ */
+uint32_t plex86_filter_run(const uint8_t *code, size_t at, bool long64, uint32_t mask);
+
 /* plex86_filter_locate() for PLEX86_FOUND_GUESSED, but for a page's first bytes. */
 int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at, int max);
 

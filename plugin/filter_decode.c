@@ -222,6 +222,61 @@ uint32_t plex86_filter_decode_early(const uint8_t *before, const uint8_t *code, 
 				 PLEX86_RUN_UP + EARLY);
 }
 
+/* How many instructions are followed from one that is known. */
+#define FOLLOWED 32
+
+/* Where the instruction at @at, @length bytes long, certainly leads; 0: that can't be told. */
+static size_t leads_to(const uint8_t *code, size_t at, size_t opcode, size_t length)
+{
+	const uint8_t *p = code + opcode;
+	const size_t end = at + length;
+	int32_t near;
+
+	switch (p[0]) {
+	case 0xc2: case 0xc3: case 0xca: case 0xcb: case 0xcf:		/* RET, IRET */
+	case 0xcc: case 0xcd: case 0xce: case 0xf1:			/* INT n */
+	case 0x9a: case 0xe8: case 0xea:				/* CALL, far JMP */
+		return 0;
+	case 0xff:
+		return ((p[1] >> 3) & 7) >= 2 && ((p[1] >> 3) & 7) <= 5 ? 0 : end;
+	case 0x0f:
+		return p[1] == 0x05 || p[1] == 0x34 || plex86_is_trap(p) ? 0 : end;
+	case 0xeb:
+		return end + (int8_t)p[1];
+	case 0xe9:
+		if (end - opcode != 5)
+			return 0;
+		memcpy(&near, p + 1, sizeof(near));
+		return end + near;
+	}
+	return end;
+}
+
+uint32_t plex86_filter_run(const uint8_t *code, size_t at, bool long64, uint32_t mask)
+{
+	const uint32_t wanted = plex86_filter_bytes(of_mode(mask, long64));
+	uint32_t bytes, found = 0;
+	unsigned int k, n;
+	size_t opcode, length;
+
+	for (n = 0; n < FOLLOWED && at < PLEX86_PAGE_SIZE; n++) {
+		length = plex86_decode_length(code + at, PLEX86_PAGE_SIZE - at, long64);
+		for (opcode = at; opcode < PLEX86_PAGE_SIZE - 1 && opcode < at + PLEX86_MAX_INSN &&
+				  plex86_is_prefix(code[opcode], long64); opcode++)
+			;
+		bytes = candidate(code + opcode, PLEX86_PAGE_SIZE - opcode, long64) & wanted;
+		for (k = 0; k < NKINDS; k++)
+			if (kinds[k].bytes & bytes)
+				found |= kinds[k].found & of_mode(mask, long64);
+		if (!length || at + length > PLEX86_PAGE_SIZE || opcode + 1 >= PLEX86_PAGE_SIZE)
+			break;
+		at = leads_to(code, at, opcode, length);
+		if (!at)
+			break;
+	}
+	return found;
+}
+
 int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at, int max)
 {
 	struct plex86_streams s;

@@ -23,6 +23,7 @@
 
 #define PLEX86_FRAME_NO_COPY	0x20u	/* for as long as it is SCANNED: see copies.h */
 #define PLEX86_FRAME_HOT	0x40u	/* like NO_COPY: was worth traps to some space */
+#define PLEX86_FRAME_SURPRISE	0x80u	/* like NO_COPY: see plex86_code_surprises() */
 
 #define PLEX86_NONE UINT32_MAX		/* no node, no mapping */
 

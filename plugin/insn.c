@@ -24,10 +24,11 @@ bool plex86_is_prefix(uint8_t b, bool long64)
 	return long64 && (b & 0xf0) == 0x40;	/* REX */
 }
 
-static bool is_interrupt(uint8_t opcode, unsigned int bits)
+/* Is at @p, of which @left bytes are there, what an engine under a host's kernel has to step back from? */
+static bool is_interrupt(const uint8_t *p, size_t left, unsigned int bits)
 {
-	return opcode == 0xcc || opcode == 0xcd || opcode == 0xf1 ||
-	       (opcode == 0xce && bits != 64);
+	return p[0] == 0xcc || p[0] == 0xcd || p[0] == 0xf1 || (p[0] == 0xce && bits != 64) ||
+	       (p[0] == 0x0f && left > 1 && p[1] == 0x05 && bits == 64);
 }
 
 static bool decoder_init(ZydisDecoder *d, unsigned int bits)
@@ -48,7 +49,7 @@ size_t plex86_interrupt_begin(const uint8_t *code, size_t at, unsigned int bits)
 	size_t from = at > RUN_UP ? at - RUN_UP : 0;
 
 	/* With LOCK it is #UD, and has not come here. */
-	if (!at || !is_interrupt(code[at], bits) || !plex86_is_prefix(code[at - 1], bits == 64) ||
+	if (!at || !is_interrupt(code + at, PLEX86_PAGE_SIZE - at, bits) || !plex86_is_prefix(code[at - 1], bits == 64) ||
 	    code[at - 1] == 0xf0 || !decoder_init(&d, bits))
 		return at;
 	while (from < at) {

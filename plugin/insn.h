@@ -2,8 +2,8 @@
 /*
  * What the bytes before an instruction say.
  *
- * Where it begins, known by its opcode only.  INT n, INT3, INTO and ICEBP
- * trap: an engine that runs under a host's kernel learns where they end, and puts RIP back
+ * Where it begins, known by its opcode only.  INT n, INT3, INTO, ICEBP and
+ * SYSCALL trap: an engine that runs under a host's kernel learns where they end, and puts RIP back
  * on the opcode.  Prefixes mean nothing to them, but if the guest's gate refuses, the
  * fault is that of the whole instruction.
  */
@@ -17,9 +17,15 @@
 /* Can @b be a prefix, in 64-bit code (@long64) or other code? */
 bool plex86_is_prefix(uint8_t b, bool long64);
 
+/* Are the two bytes at @p UD2 or UD1: a compiler's trap, behind which may be anything? */
+static inline bool plex86_is_trap(const uint8_t *p)
+{
+	return p[0] == 0x0f && (p[1] == 0x0b || p[1] == 0xb9);
+}
+
 /*
- * Offset in the page @code of the first prefix of the software interrupt whose opcode is
- * at the offset @at, or @at: if it has none, if it is none, if that can't be told.
+ * Offset in the page @code of the first prefix of the software interrupt or 64-bit SYSCALL whose
+ * opcode is at the offset @at, or @at: if it has none, if it is none, if that can't be told.
  * @bits: 64, 32 or 16.  The bytes before decide, decoded: they may not be instructions at
  * all, and then the answer can be wrong.  For a CPU, that is: where it does not fault,
  * the interrupt is the same from either place.

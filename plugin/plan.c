@@ -139,10 +139,6 @@ bool plex86_core_plan(struct plex86_core *core, const struct plex86_place *at,
 	if (!core->was_asked)
 		core->stats.entries_asked++;
 	core->was_asked = true;
-	if (core->stats_requested) {
-		core->stats_requested = 0;
-		plex86_core_report(core);
-	}
 	wait->leave_page = wait->surely = false;
 	/* All that could run natively until the event is cheaper, emulated, than one trip. */
 	if (plex86_clock_ns(&core->clock, at->ticks_left) * PLEX86_NATIVE_INSNS_PER_NS <

@@ -133,6 +133,17 @@ void plex86_policy_reborn(struct plex86_policy *p, uint64_t root)
 	a->root = root;
 }
 
+void plex86_policy_gave_up(struct plex86_policy *p, uint64_t root)
+{
+	struct plex86_account *a = &p->accounts[mix(root) % PLEX86_POLICY_PROCESSES];
+
+	if (a->root != root || !a->has_space)
+		return;
+	settle(p, a);
+	a->has_space = false;
+	a->emulated = 0;
+}
+
 void plex86_policy_kernel(struct plex86_policy *p, uint64_t icount)
 {
 	struct plex86_account *a = p->now;

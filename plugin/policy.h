@@ -89,6 +89,12 @@ uint64_t plex86_policy_user(struct plex86_policy *p, uint64_t root, uint64_t ico
 /* The process behind @root is another one by now: it has to earn its space again. */
 void plex86_policy_reborn(struct plex86_policy *p, uint64_t root);
 
+/*
+ * The space of the process behind @root was given up: another one needed its place, or the
+ * process has ended.  It was worth what it earned, and the next one has to be earned again.
+ */
+void plex86_policy_gave_up(struct plex86_policy *p, uint64_t root);
+
 /* User mode was left at instruction count @icount: the burst is over, or interrupted. */
 void plex86_policy_kernel(struct plex86_policy *p, uint64_t icount);
 

@@ -12,9 +12,13 @@
 /* How long a burst stays with Bochs after a state that can't be entered. */
 #define REFUSED_TICKS 20000u
 
+/* The same if a few instructions will change it. */
+#define SOON_TICKS 100u
+
 /*
  * Lost spaces that are made again at once; each one after them doubles the time
- * without, up to some seconds.  Forgotten when there was none for a while.
+ * without, up to some seconds, and so does one that can't be made.  Forgotten when
+ * there was none for a while.
  */
 #define LOSSES_FREE 3
 #define LOSSES_DOUBLED 14
@@ -55,7 +59,7 @@ enum plex86_verdict plex86_refuse(struct plex86_run *run, enum plex86_refusal r,
 			 plex86_refusal_name(r), detail ? ": " : "", detail ? detail : "");
 		core->host->log(PLEX86_LOG_INFO, line);
 	}
-	run->slice->wait.ticks = REFUSED_TICKS;
+	run->slice->wait.ticks = r == PLEX86_REFUSE_UPPER_HALF ? SOON_TICKS : REFUSED_TICKS;
 	return PLEX86_EMULATE;
 }
 
@@ -73,7 +77,7 @@ static void spare(struct plex86_core *core, uint64_t icount)
 	core->spare_until += (uint64_t)REFUSED_TICKS
 			     << (doubled < LOSSES_DOUBLED ? doubled : LOSSES_DOUBLED);
 	if (doubled == LOSSES_DOUBLED)
-		core->host->log(PLEX86_LOG_ERROR, "spaces are lost again and again: "
+		core->host->log(PLEX86_LOG_ERROR, "spaces are lost again and again, or can't be made: "
 				"user code is left to Bochs most of the time");
 }
 
@@ -122,7 +126,8 @@ const char *plex86_failure(int err)
 	return strerror(-err);
 }
 
-const char *plex86_no_space(int err)
+/* Static strings, as plex86_refuse() wants them. */
+static const char *why_no_space(int err)
 {
 	switch (err) {
 	case -ENOMEM:
@@ -135,4 +140,10 @@ const char *plex86_no_space(int err)
 	default:
 		return "no space can be made";
 	}
+}
+
+enum plex86_verdict plex86_no_space(struct plex86_run *run, int err)
+{
+	spare(run->core, run->slice->icount);
+	return plex86_refuse(run, PLEX86_REFUSE_ENGINE, why_no_space(err));
 }

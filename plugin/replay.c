@@ -22,8 +22,10 @@ enum plex86_verdict plex86_held(struct plex86_run *run, enum plex86_verdict verd
 	bool same;
 
 	core->held = verdict;
-	if (!slice->changed)
+	if (!slice->changed) {
+		plex86_verify_cancel(v);
 		return verdict;
+	}
 	same = plex86_verify_end(v, run->cpu, run->vec, core->stats.native_ns - core->held_ns,
 				 slice->single_step);
 	*run->cpu = v->start;

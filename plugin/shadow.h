@@ -31,6 +31,7 @@
 #include "traps.h"
 #include "walk.h"
 
+struct plex86_policy;
 struct plex86_shadow;
 struct plex86_verify;
 
@@ -79,6 +80,7 @@ struct plex86_node {
 struct plex86_shadow {
 	struct plex86_world *world;
 	struct plex86_paging paging;	/* the key */
+	uint64_t account;		/* of its process with the policy */
 	struct plex86_space *engine;
 	struct plex86_map_op *ops;	/* not yet given to the engine */
 	uint32_t nops, maxops;
@@ -103,13 +105,16 @@ struct plex86_shadow {
 	uint64_t described;		/* generation of the descriptors that the engine has */
 };
 
+/* Places that code went on at which are remembered. */
+#define PLEX86_EXPECTED 4096
+
 struct plex86_shadow_stats {
 	uint64_t pages_mapped, pages_unmapped, pages_upgraded;
 	uint64_t ranges_mapped, ranges_unmapped;
 	uint64_t tables_watched, lines_reread, subtrees_dropped;
 	uint64_t spaces_created, spaces_evicted, spaces_lost;
 	uint64_t flips, flips_refused, filter_refused, pages_scanned, pages_trapped, spaces_tsc;
-	uint64_t pages_copied, copies_read;
+	uint64_t pages_copied, copies_read, surprises;
 	uint64_t descriptors_read, descriptors_given;
 };
 
@@ -130,11 +135,17 @@ struct plex86_world {
 	uint32_t nspaces, maxspaces;
 	uint64_t clock;			/* of uses, for LRU */
 	uint32_t epoch;			/* advances every few milliseconds of guest time */
+	uint32_t max_traps;		/* that a space can have, as far as is known */
 	uint32_t populate;		/* pages mapped before a space first runs, at the most */
 	bool strict;
 	struct plex86_verify *verify;	/* NULL but in verify mode */
+	struct plex86_policy *policy;	/* that is told which spaces are given up; or NULL */
 	struct plex86_descriptors descriptors;
 	struct plex86_copies copies;
+	struct plex86_expected {
+		uint64_t place;		/* in a page as it was scanned */
+		uint32_t mask;		/* findings that code does not run into there */
+	} expected[PLEX86_EXPECTED];	/* by hash of the place */
 	struct plex86_shadow_stats stats;
 };
 
@@ -161,11 +172,17 @@ void plex86_world_stamps_reset(struct plex86_world *w);
 /* The space for @paging if there is one. */
 struct plex86_shadow *plex86_space_find(struct plex86_world *w, const struct plex86_paging *paging);
 
-/* Creates it, evicting the least recently used one if need be.  0, or why it could not. */
+/*
+ * Creates it, evicting the least recently used one if need be.  0, or why it could not; there
+ * may be room for it a little later.
+ */
 int plex86_space_make(struct plex86_world *w, const struct plex86_paging *paging,
 		      struct plex86_shadow **made);
 
 void plex86_space_kill(struct plex86_shadow *s);
+
+/* The same for good: its process has ended, or others need its place more. */
+void plex86_space_give_up(struct plex86_shadow *s);
 
 /* Gives the queued operations to the engine.  A negative errno: kill the space. */
 int plex86_space_flush(struct plex86_shadow *s);
@@ -310,6 +327,13 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la);
 
 /* Bytes of the page at @la as guest code sees them, if it is mapped executable; or NULL. */
 const uint8_t *plex86_code_at(struct plex86_shadow *s, plex86_gva_t la);
+
+/*
+ * An instruction begins at @rip, since native code is about to go on there (@long64: 64-bit code).
+ * Does it lead to one that is for Bochs, which decoding without that knowledge has not found?
+ * Then the page is for Bochs from now on.
+ */
+bool plex86_code_surprises(struct plex86_shadow *s, plex86_gva_t rip, bool long64);
 
 /*
  * Native code wants to read entry @index of leaf @n, a copy that can't be.  Bochs

@@ -20,10 +20,11 @@
 static bool may_copy(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
 		     plex86_gpa_t gpa, uint32_t found)
 {
-	const struct plex86_world *w = s->world;
+	struct plex86_world *w = s->world;
 
 	return (w->caps->flags & PLEX86_CAP_EXEC_ONLY) && !(found & PLEX86_FOUND_UNSCANNED) &&
-	       !(f->flags & PLEX86_FRAME_NO_COPY) &&
+	       !(f->flags & (PLEX86_FRAME_NO_COPY | PLEX86_FRAME_PRIVATE)) &&
+	       plex86_copy_has_room(&w->copies, gpa.pa >> PLEX86_PAGE_SHIFT) &&
 	       !(plex86_early_findings(s, f, la, plex86_code_bytes(w, gpa)) & PLEX86_FOUND_GUESSED);
 }
 
@@ -47,7 +48,7 @@ static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_fram
 	mask = plex86_filter_bytes(mask);
 	copy = plex86_copy_make(&w->copies, gpa.pa >> PLEX86_PAGE_SHIFT,
 				plex86_code_bytes(w, gpa), mask, s->paging.mode == PLEX86_PAGING_LONG);
-	if (!copy)
+	if (!copy)	/* There was room: not this page, or not while another space uses a lesser copy. */
 		f->flags |= PLEX86_FRAME_NO_COPY;
 	return copy;
 }
@@ -190,6 +191,38 @@ static bool trap_tsc(struct plex86_shadow *s)
 	return true;
 }
 
+bool plex86_code_surprises(struct plex86_shadow *s, plex86_gva_t rip, bool long64)
+{
+	const uint32_t mask = (s->filter | (rip.la <= UINT32_MAX ? s->filter_low : 0)) &
+			      PLEX86_FOUND_DECODED;
+	struct plex86_node *n = mask ? plex86_tree_leaf(s, rip, false) : NULL;
+	const uint32_t at = rip.la & ~PLEX86_PAGE_MASK;
+	const unsigned int i = n ? plex86_leaf_index(n, rip) : 0;
+	struct plex86_expected *e;
+	struct plex86_frame *f;
+	uint64_t place;
+	uint32_t found;
+
+	if (!n || !(n->prot[i] & PLEX86_PROT_EXEC))
+		return false;
+	f = &s->world->frames[n->frame[i]];
+	place = (uint64_t)f->scan << 13 | at << 1 | long64;
+	e = &s->world->expected[(place ^ place >> 13) % PLEX86_EXPECTED];
+	if (e->place == place && !(mask & ~e->mask))
+		return false;
+	found = plex86_filter_run(plex86_code_at(s, rip), at, long64, mask & ~f->findings);
+	if (!found) {
+		*e = (struct plex86_expected){ .place = place, .mask = mask };
+		return false;
+	}
+	/* Nothing says where else; so no traps, and no copies with some. */
+	f->findings |= found;
+	f->flags |= PLEX86_FRAME_NO_COPY | PLEX86_FRAME_SURPRISE;
+	s->world->stats.surprises++;
+	plex86_frame_revoke(s->world, n->frame[i], PLEX86_PROT_EXEC);
+	return true;
+}
+
 void plex86_copy_was_read(struct plex86_node *n, unsigned int index)
 {
 	struct plex86_world *w = n->shadow->world;
@@ -213,7 +246,7 @@ bool plex86_map_trapped(struct plex86_shadow *s, plex86_gva_t la)
 	plex86_gpa_t gpa;
 
 	f = plex86_guest_code(s, la, &gpa);
-	if (!f)
+	if (!f || (f->flags & PLEX86_FRAME_SURPRISE))
 		return false;
 	code = plex86_code_bytes(s->world, gpa);
 	found = plex86_findings(s, f, page, gpa);

@@ -82,7 +82,7 @@ uint32_t plex86_findings(struct plex86_shadow *s, struct plex86_frame *f, uint64
 		f->flags |= PLEX86_FRAME_SCANNED;
 		f->decoded = f->early_decoded = 0;
 		f->scan = ++w->scans;
-		f->flags &= ~(PLEX86_FRAME_NO_COPY | PLEX86_FRAME_HOT);
+		f->flags &= ~(PLEX86_FRAME_NO_COPY | PLEX86_FRAME_HOT | PLEX86_FRAME_SURPRISE);
 		f->traps = 0;
 		w->host->watch_writes(gpa, UINT32_MAX);
 		w->stats.pages_scanned++;

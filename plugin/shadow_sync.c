@@ -150,7 +150,7 @@ void plex86_tables_left(struct plex86_shadow *s, struct plex86_frame *f)
 		if (n->parent != PLEX86_NONE &&
 		    !(other->paging.mode == PLEX86_PAGING_PAE && n->level == 2))
 			return;
-		plex86_space_kill(other);
+		plex86_space_give_up(other);
 	}
 }
 

@@ -43,6 +43,13 @@ static enum plex86_code may_execute(struct plex86_core *core, struct plex86_shad
 	return code;
 }
 
+/* Does the code at RIP lead to an instruction for Bochs that nobody had found? */
+static bool surprised(struct plex86_run *run)
+{
+	return plex86_code_surprises(run->space, plex86_code_address(run->cpu),
+				     run->cpu->mode == PLEX86_MODE_64);
+}
+
 /* The slice is over; @how tells the policy whether going native was worth it. */
 static enum plex86_verdict end(struct plex86_run *run, enum plex86_slice_end how)
 {
@@ -84,16 +91,19 @@ static enum plex86_verdict find_space(struct plex86_run *run, const struct plex8
 
 	w->epoch = run->slice->icount / (core->clock.ips * EPOCH_NS / 1000000000u + 1);
 	run->space = plex86_space_find(w, paging);
-	if (run->space)
-		return PLEX86_GO_ON;
-	run->slice->wait.ticks = plex86_spared_ticks(run);
-	if (run->slice->wait.ticks) {
-		core->emulating = PLEX86_REFUSE_ENGINE;
-		return PLEX86_EMULATE;
+	if (!run->space) {
+		run->slice->wait.ticks = plex86_spared_ticks(run);
+		if (run->slice->wait.ticks) {
+			core->emulating = PLEX86_REFUSE_ENGINE;
+			return PLEX86_EMULATE;
+		}
+		core->last = NULL;	/* may be evicted */
+		err = plex86_space_make(w, paging, &run->space);
+		if (err)
+			return plex86_no_space(run, err);
 	}
-	core->last = NULL;	/* may be evicted */
-	err = plex86_space_make(w, paging, &run->space);
-	return err ? plex86_refuse(run, PLEX86_REFUSE_ENGINE, plex86_no_space(err)) : PLEX86_GO_ON;
+	run->space->account = run->slice->cr3;
+	return PLEX86_GO_ON;
 }
 
 /* Which bytes must not run in it: it depends on the engine, the mode and the tables. */
@@ -204,6 +214,8 @@ static enum plex86_verdict enter(struct plex86_run *run)
 			return fail(run, err);
 	}
 	code = may_execute(core, run->space, plex86_code_address(cpu));
+	if (code == PLEX86_CODE_OK && surprised(run))
+		code = PLEX86_CODE_REFUSED;
 	return code == PLEX86_CODE_OK ? PLEX86_GO_ON : refuse_page(run, code);
 }
 
@@ -299,7 +311,7 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 		core->stats.faults_mapped++;
 		if (time_is_up(run) || run->mapped++ >= MAX_FAULTS)
 			return end(run, PLEX86_SLICE_FAULT);
-		return PLEX86_GO_ON;
+		return surprised(run) ? stuck_at(run, rip, true) : PLEX86_GO_ON;
 	case PLEX86_FAULT_GUEST:
 		core->stats.faults_guest++;
 		/* If Bochs's TLB knows the page it sets no A bit, and each access would trap. */

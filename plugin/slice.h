@@ -52,13 +52,13 @@ void plex86_lose(struct plex86_run *run, const char *why);
 /* Before that, if it is not: it is the guest's, and goes on, but not as it should. */
 void plex86_broken(struct plex86_run *run, const char *why);
 
-/* Spaces were lost in a row: the ticks until the next may be made, or 0. */
+/* Spaces were lost, or could not be made, in a row: the ticks until the next may be made, or 0. */
 uint64_t plex86_spared_ticks(const struct plex86_run *run);
 
 /* What a negative errno of the engine means for who reads the log. */
 const char *plex86_failure(int err);
 
-/* The same where no space can be made: static strings, as plex86_refuse() wants them. */
-const char *plex86_no_space(int err);
+/* No space can be made: refuses the slice for @err, and others for a while. */
+enum plex86_verdict plex86_no_space(struct plex86_run *run, int err);
 
 #endif /* PLEX86_SLICE_H */

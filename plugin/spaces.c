@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy.h"
 #include "verify.h"
 
 /*
@@ -30,6 +31,7 @@ int plex86_world_init(struct plex86_world *w, const struct plex86_engine_ops *op
 	w->ram = ram;
 	w->strict = strict;
 	w->maxspaces = maxspaces;
+	w->max_traps = w->caps->max_traps;
 	w->nframes = ram->guest_size >> PLEX86_PAGE_SHIFT;
 	w->most = w->nframes / NODE_FRAMES + MIN_NODES;
 	if (w->most > PLEX86_MAX_NODES)
@@ -107,6 +109,13 @@ void plex86_space_kill(struct plex86_shadow *s)
 	free(s);
 }
 
+void plex86_space_give_up(struct plex86_shadow *s)
+{
+	if (s->world->policy)
+		plex86_policy_gave_up(s->world->policy, s->account);
+	plex86_space_kill(s);
+}
+
 static void evict(struct plex86_world *w)
 {
 	uint32_t i, oldest = 0;
@@ -115,7 +124,7 @@ static void evict(struct plex86_world *w)
 		if (w->spaces[i]->used < w->spaces[oldest]->used)
 			oldest = i;
 	w->stats.spaces_evicted++;
-	plex86_space_kill(w->spaces[oldest]);
+	plex86_space_give_up(w->spaces[oldest]);
 }
 
 int plex86_space_make(struct plex86_world *w, const struct plex86_paging *paging,
@@ -129,8 +138,11 @@ int plex86_space_make(struct plex86_world *w, const struct plex86_paging *paging
 	while (w->nspaces && (w->nspaces == w->maxspaces || w->alive > w->most / 2))
 		evict(w);
 	err = w->ops->space_create(w->engine, &s->engine);
-	while (err && w->nspaces) {
-		/* Out of processes or memory, maybe: one space fewer may help. */
+	if (err && w->nspaces) {
+		/*
+		 * Out of processes or memory, maybe: one space fewer may help, if not at once.  An engine
+		 * may need a while to bury it.
+		 */
 		evict(w);
 		err = w->ops->space_create(w->engine, &s->engine);
 	}
@@ -167,12 +179,28 @@ static int describe(struct plex86_shadow *s)
 	return 0;
 }
 
+static int set_traps(struct plex86_shadow *s)
+{
+	plex86_gva_t traps[PLEX86_MAX_TRAPS];
+	uint32_t n = plex86_traps_list(&s->traps, traps);
+	int err;
+
+	if (!s->traps.changed)
+		return 0;
+	err = s->world->ops->set_traps(s->engine, traps, n);
+	if (err == -ENOSPC) {
+		plex86_traps_give_up(s);
+		err = s->world->ops->set_traps(s->engine, traps, 0);
+	}
+	s->traps.changed = err;
+	return err;
+}
+
 int plex86_space_flush(struct plex86_shadow *s)
 {
 	const struct plex86_world *w = s->world;
-	plex86_gva_t traps[PLEX86_MAX_TRAPS];
-	const struct plex86_map_op *ops = s->ops;
-	uint32_t n = s->nops, ntraps;
+	const struct plex86_map_op *ops;
+	uint32_t n;
 	int err;
 
 	if (s->broken)
@@ -180,13 +208,13 @@ int plex86_space_flush(struct plex86_shadow *s)
 	err = describe(s);
 	if (err)
 		return err;
-	if (s->traps.changed) {
-		ntraps = plex86_traps_list(&s->traps, traps);
-		err = w->ops->set_traps(s->engine, traps, ntraps);
-		if (err)
-			return err;
-		s->traps.changed = false;
-	}
+	err = set_traps(s);
+	if (!err && s->broken)
+		err = -ENOMEM;
+	if (err)
+		return err;
+	ops = s->ops;
+	n = s->nops;
 	if (!n)
 		return 0;
 	s->nops = 0;

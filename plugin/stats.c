@@ -66,6 +66,7 @@ static void put_shadow(struct json_object *o, const struct plex86_shadow_stats *
 	put(o, "code_pages_with_traps", m->pages_trapped);
 	put(o, "code_pages_copied", m->pages_copied);
 	put(o, "code_copies_read", m->copies_read);
+	put(o, "code_surprises", m->surprises);
 	put(o, "spaces_with_tsc_traps", m->spaces_tsc);
 	put(o, "descriptor_tables_read", m->descriptors_read);
 	put(o, "descriptor_tables_given", m->descriptors_given);

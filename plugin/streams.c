@@ -120,12 +120,6 @@ static void advance(struct plex86_streams *s, struct plex86_stream *t, size_t pl
 	}
 }
 
-/* UD2, UD1: a compiler's trap, behind which may be anything. */
-static bool is_trap(const uint8_t *p)
-{
-	return p[0] == 0x0f && (p[1] == 0x0b || p[1] == 0xb9);
-}
-
 /*
  * Does what begins at @at look like code for a while?  That has HLT where nothing comes back, and
  * ends in zeros where a section does.
@@ -137,7 +131,7 @@ static bool goes_on(const struct plex86_streams *s, size_t at)
 	while (at < end) {
 		if (s->len - at > 1 && !s->code[at] && !s->code[at + 1])
 			return zeros(s, at) >= PADDING;
-		if (s->len - at > 1 && is_trap(s->code + at))
+		if (s->len - at > 1 && plex86_is_trap(s->code + at))
 			return true;
 		length = length_at(s, at);
 		if (!length && s->code[at] != OP_HLT)

@@ -10,7 +10,7 @@
 /* In long mode the space may run 64-bit code later: REX bytes count as prefixes. */
 static int locate(const struct plex86_shadow *s, const uint8_t *code, uint32_t found, uint16_t *at)
 {
-	int max = s->world->caps->max_traps, n, m;
+	int max = s->world->max_traps, n, m;
 
 	if (!max)
 		return 0;
@@ -103,7 +103,16 @@ bool plex86_traps_free(const struct plex86_shadow *s, unsigned int n)
 {
 	plex86_gva_t used[PLEX86_MAX_TRAPS];
 
-	return plex86_traps_list(&s->traps, used) + n <= s->world->caps->max_traps;
+	return plex86_traps_list(&s->traps, used) + n <= s->world->max_traps;
+}
+
+void plex86_traps_give_up(struct plex86_shadow *s)
+{
+	while (s->traps.npages)
+		plex86_unmap_at(s, (plex86_gva_t){ s->traps.page[0].la });
+	s->world->max_traps = 0;
+	s->world->host->log(PLEX86_LOG_INFO, "the host's breakpoints are in use elsewhere: pages of code "
+			    "that need them run in Bochs from now on");
 }
 
 bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, uint32_t found)
@@ -112,7 +121,7 @@ bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *cod
 	struct plex86_trap_page *p;
 	plex86_gva_t used[PLEX86_MAX_TRAPS];
 	uint16_t at[PLEX86_MAX_TRAPS];
-	unsigned int max = s->world->caps->max_traps;
+	unsigned int max = s->world->max_traps;
 	int n = locate(s, code, found, at), i;
 
 	if (n <= 0)

@@ -50,6 +50,12 @@ bool plex86_traps_free(const struct plex86_shadow *s, unsigned int n);
  */
 bool plex86_traps_grant(struct plex86_shadow *s, uint64_t la, const uint8_t *code, uint32_t found);
 
+/*
+ * The engine can't set those of @s: somebody else on the host has the CPU's breakpoints by now.  Its
+ * pages are for Bochs again, and no others get any.
+ */
+void plex86_traps_give_up(struct plex86_shadow *s);
+
 /* The page at @la has its traps (and @code has not changed since: it is watched). */
 bool plex86_traps_cover(const struct plex86_traps *t, uint64_t la);
 

@@ -175,15 +175,18 @@ static uint32_t look(struct plex86_verify *v, const struct plex86_cpu *cpu)
 		v->host->read_vec(&vec);
 		diff |= plex86_compare_vec(v, &vec);
 	}
-	if (diff == PLEX86_DIFF_FLAGS) {
+	/* Undefined ones excuse nothing else, and nothing else excuses them. */
+	if ((diff & PLEX86_DIFF_FLAGS) && !(diff & (PLEX86_DIFF_GPR | PLEX86_DIFF_SEG))) {
 		flags = (cpu->rflags ^ v->end.rflags) & PLEX86_USER_FLAGS;
 		if (!(flags & ~PLEX86_STATUS_FLAGS) && plex86_excuse_flags(v, flags) == flags) {
 			v->excused |= 1u << PLEX86_TOLERATED_FLAGS;
-			return 0;
+			diff &= ~PLEX86_DIFF_FLAGS;
 		}
 	}
+	if (!diff)
+		return 0;
 	count += __builtin_popcount(diff);
-	if (diff && (!v->nearest_diff || count <= v->nearest_count)) {
+	if (!v->nearest_diff || count <= v->nearest_count) {
 		v->nearest = *cpu;
 		v->host->read_vec(&v->nearest_vec);
 		v->nearest_diff = diff;
@@ -293,7 +296,9 @@ enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex
 	v->ticks++;
 	same = v->ntrace && cost == 1;	/* an iteration: once is enough */
 	if (!same)
-		v->trace[v->ntrace++ & (PLEX86_VERIFY_TRACE - 1)] = plex86_code_address(cpu).la;
+		v->trace[v->ntrace++ & (PLEX86_VERIFY_TRACE - 1)] = (struct plex86_traced){
+			plex86_code_address(cpu).la, (uint8_t)cpu->gpr[PLEX86_RCX],
+		};
 	return PLEX86_REPLAY_ON;
 }
 

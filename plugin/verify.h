@@ -109,7 +109,10 @@ struct plex86_verify {
 	uint64_t icount;		/* at the last boundary */
 	uint64_t steps, patience;	/* patience: see step_cost() */
 	uint64_t ticks;			/* of instructions that Bochs executed, not yet charged */
-	uint64_t *trace;		/* ring of linear addresses of instructions */
+	struct plex86_traced {
+		uint64_t la;		/* of an instruction ... */
+		uint8_t cl;		/* ... and CL before it */
+	} *trace;			/* a ring */
 	uint64_t ntrace;
 	struct plex86_cpu last;		/* Bochs's state at the last boundary */
 	struct plex86_cpu nearest;	/* of those with the right RIP, the one most alike */
@@ -168,6 +171,9 @@ void plex86_verify_forget(struct plex86_verify *v, const struct plex86_shadow *s
 
 /* Notes the pages that the slice wrote, for the next one; the engine's are shared again. */
 void plex86_verify_keep_recent(struct plex86_verify *v);
+
+/* Nothing ran: the engine's pages are shared again, and the next slice gets those of the last one. */
+void plex86_verify_cancel(struct plex86_verify *v);
 
 /* From now on the pages are Bochs's; their copies stay until the next slice. */
 void plex86_verify_release(struct plex86_verify *v);
@@ -245,8 +251,8 @@ uint32_t plex86_excuse_flags(struct plex86_verify *v, uint32_t flags);
 /* The kinds of inexact instructions that the replay has met: bits, enum plex86_tolerated. */
 uint32_t plex86_excuse_kinds(struct plex86_verify *v);
 
-/* Flags that the instruction with this text leaves undefined; used by the former. */
-uint32_t plex86_undefined_flags(const char *text);
+/* Flags that the instruction with this text leaves undefined if CL is @cl; used by the former. */
+uint32_t plex86_undefined_flags(const char *text, uint8_t cl);
 
 /* A short name, stable (it is a key in the statistics file). */
 const char *plex86_tolerated_name(enum plex86_tolerated t);

@@ -106,7 +106,7 @@ static void put_code(FILE *f, const struct plex86_verify *v)
 
 	fprintf(f, "# The last instructions that Bochs executed:\n");
 	for (i = first; i < v->ntrace; i++)
-		put_instruction(f, v, v->trace[i & (PLEX86_VERIFY_TRACE - 1)], "");
+		put_instruction(f, v, v->trace[i & (PLEX86_VERIFY_TRACE - 1)].la, "");
 	fprintf(f, "# Where native code stopped:\n");
 	put_instruction(f, v, plex86_code_address(&v->end).la, "->");
 }

@@ -136,6 +136,8 @@ static bool same_seg(const struct plex86_seg *start, const struct plex86_seg *na
 {
 	if (native->sel != bochs->sel)
 		return false;
+	if (native->attr & PLEX86_SEG_BASE)
+		return native->base == bochs->base;
 	if (native->sel != start->sel || native->attr != start->attr ||
 	    native->limit != start->limit)
 		return true;

@@ -132,7 +132,7 @@ static const char *without_lock(const char *text)
 	return starts(text, "lock ") ? text + 5 : text;
 }
 
-/* Bits of the first operand, if they are 8 or 16; else 32. */
+/* Bits of the first operand. */
 static unsigned int width(const char *text)
 {
 	const char *operand = strchr(text, ' ');
@@ -145,31 +145,46 @@ static unsigned int width(const char *text)
 		return 8;
 	if (starts(operand, "word ptr"))
 		return 16;
+	if (starts(operand, "qword ptr"))
+		return 64;
 	if (memchr(operand, '[', len))
 		return 32;
 	if (operand[0] == 'r' && operand[1] >= '0' && operand[1] <= '9')
-		return operand[len - 1] == 'w' ? 16 : strchr("bl", operand[len - 1]) ? 8 : 32;
+		return operand[len - 1] == 'w' ? 16 : strchr("bl", operand[len - 1]) ? 8 :
+		       operand[len - 1] == 'd' ? 32 : 64;
 	if (operand[0] == 'e' || operand[0] == 'r')
-		return 32;
+		return operand[0] == 'e' ? 32 : 64;
 	return strchr("lh", operand[len - 1]) ? 8 : 16;
 }
 
-/*
- * SDM vol. 2, SAL/SAR/SHL/SHR, SHLD, SHRD, RCL/RCR/ROL/ROR: OF is defined for a
- * count of 1; the others are (but AF) where the count, which is taken modulo 32
- * or 64, is below the operand's size: always, with 32 and 64 bits.  What CL was is
- * not known any more.
- */
-static uint32_t of_shift(const char *text, uint32_t undefined)
+/* By how much it shifts or rotates; @cl is what CL was. */
+static unsigned int count_of(const char *text, uint8_t cl)
 {
 	const char *by = strrchr(text, ',');
-	const bool given = by && by[1] == ' ' && by[2] >= '0' && by[2] <= '9';
-	unsigned long count = given ? strtoul(by + 2, NULL, 0) : 31;
+	unsigned long count = 1;
 
-	/* 33 is 1 with 32 bits; not to be sure of it only excuses more. */
-	if ((count & 63) == 1)
+	if (by && !strcmp(by, ", cl"))
+		count = cl;
+	else if (by)
+		count = strtoul(by + 2, NULL, 0);
+	return count & (width(text) == 64 ? 63 : 31);
+}
+
+/*
+ * SDM vol. 2, SAL/SAR/SHL/SHR, SHLD, SHRD, RCL/RCR/ROL/ROR: a count of 0 leaves all flags as they
+ * were; OF is defined for a count of 1; the others are (but AF) where the count is below the
+ * operand's size, or not above that of SHLD and SHRD.
+ */
+static uint32_t of_shift(const char *text, uint32_t undefined, uint8_t cl)
+{
+	unsigned int count = count_of(text, cl);
+	bool two = starts(text, "shld ") || starts(text, "shrd ");
+
+	if (!count)
+		return 0;
+	if (count == 1)
 		return undefined & AF;
-	return (count & 31) >= width(text) ? undefined : undefined & (OF | AF);
+	return count >= width(text) + two ? undefined : undefined & (OF | AF);
 }
 
 static bool shifts(const char *text)
@@ -181,7 +196,7 @@ static bool shifts(const char *text)
 	return ANY(text, names);
 }
 
-uint32_t plex86_undefined_flags(const char *text)
+uint32_t plex86_undefined_flags(const char *text, uint8_t cl)
 {
 	const struct mnemonic *m;
 
@@ -189,14 +204,7 @@ uint32_t plex86_undefined_flags(const char *text)
 	m = find(text);
 	if (!m)
 		return 0;
-	return shifts(text) ? of_shift(text, m->undefined) : m->undefined;
-}
-
-static bool by_cl(const char *text)
-{
-	const char *count = strrchr(text, ',');
-
-	return shifts(text) && count && !strcmp(count, ", cl");
+	return shifts(text) ? of_shift(text, m->undefined, cl) : m->undefined;
 }
 
 /* SIMD, opmasks and x87 write no flags, but for comparisons. */
@@ -204,7 +212,7 @@ static bool is_vector(const char *text)
 {
 	static const char *const comparing[] = {
 		"popf", "ptest", "pcmpestr", "pcmpistr", "popcnt", "vptest ", "vpcmpestr",
-		"vpcmpistr", "vtest", "vcomi", "vucomi", "verr", "verw", "fcomi", "fucomi", "comi",
+		"vpcmpistr", "vtest", "vcomi", "vucomi", "vcomx", "vucomx", "verr", "verw", "fcomi", "fucomi", "comi",
 		"ucomi", "cmpsb", "cmpsw", "cmpsq", "cmpsxadd", "scas", "kortest", "ktest",
 	};
 	size_t len = strcspn(text, " ");
@@ -217,12 +225,12 @@ static bool is_vector(const char *text)
 }
 
 /* Status flags that it leaves as they were, for certain or perhaps. */
-static uint32_t kept_flags(const char *text)
+static uint32_t kept_flags(const char *text, uint8_t cl)
 {
 	const struct mnemonic *m = find(text = without_lock(text));
 
 	if (m)
-		return m->kept | (by_cl(text) ? PLEX86_STATUS_FLAGS : 0);	/* CL may be 0 */
+		return shifts(text) && !count_of(text, cl) ? PLEX86_STATUS_FLAGS : m->kept;
 	return is_vector(text) || ANY(text, neutral) ? PLEX86_STATUS_FLAGS : 0;
 }
 
@@ -244,10 +252,12 @@ uint32_t plex86_excuse_flags(struct plex86_verify *v, uint32_t flags)
 
 	/* Who wrote each of them last? */
 	for (i = v->ntrace; i > first && open; i--) {
-		if (!text_at(v, v->trace[(i - 1) & (PLEX86_VERIFY_TRACE - 1)], text, sizeof(text)))
+		const struct plex86_traced *t = &v->trace[(i - 1) & (PLEX86_VERIFY_TRACE - 1)];
+
+		if (!text_at(v, t->la, text, sizeof(text)))
 			break;
-		excused |= open & plex86_undefined_flags(text);
-		open &= kept_flags(text) & ~excused;
+		excused |= open & plex86_undefined_flags(text, t->cl);
+		open &= kept_flags(text, t->cl) & ~excused;
 	}
 	return excused;
 }
@@ -274,7 +284,7 @@ uint32_t plex86_excuse_kinds(struct plex86_verify *v)
 
 	memset(seen, 0xff, sizeof(seen));
 	for (i = first; i < v->ntrace; i++) {
-		uint64_t la = v->trace[i & (PLEX86_VERIFY_TRACE - 1)];
+		uint64_t la = v->trace[i & (PLEX86_VERIFY_TRACE - 1)].la;
 
 		if (seen[la % 4096] == la)
 			continue;

@@ -188,6 +188,16 @@ void plex86_verify_keep_recent(struct plex86_verify *v)
 	}
 }
 
+void plex86_verify_cancel(struct plex86_verify *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->npages; i++)
+		if (v->space)
+			remap(v, frame_of(v, &v->page[i]));
+	plex86_verify_release(v);
+}
+
 void plex86_verify_forget(struct plex86_verify *v, const struct plex86_shadow *s)
 {
 	if (v->space == s)

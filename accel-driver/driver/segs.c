@@ -202,9 +202,9 @@ void drv_segs_finish(const struct plex86_space *space, const struct plex86_cpu *
 
 	for (i = 0; i < PLEX86_NSEG; i++) {
 		struct plex86_seg *seg = &cpu->seg[i];
-		uint16_t sel = ran->seg[i].sel;
+		uint16_t sel = ran->seg[i].sel, was = seg->sel;
 
-		if (sel != seg->sel) {
+		if (sel != was) {
 			const uint64_t *slot = slot_of((struct plex86_space *)space, sel);
 
 			seg->sel = sel;
@@ -212,8 +212,11 @@ void drv_segs_finish(const struct plex86_space *space, const struct plex86_cpu *
 			seg->limit = slot && !is_null(sel) ? limit_of(*slot) : 0;
 			seg->base = slot && !is_null(sel) ? base_of(*slot) : 0;
 		}
-		if (!base_matters(i))
-			seg->base = ran->seg[i].base;
+		if (base_matters(i))
+			continue;
+		if (seg->sel != was && !is_null(sel) && seg->base != ran->seg[i].base)
+			seg->attr |= PLEX86_SEG_BASE;
+		seg->base = ran->seg[i].base;
 	}
 }
 

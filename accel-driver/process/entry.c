@@ -71,6 +71,8 @@ static const char *refuse_control(const struct plex86_cpu *cpu)
 	return NULL;
 }
 
+static const char bad_base[] = "FS or GS base is outside the user half";
+
 static const char *refuse64(const struct plex86_cpu *cpu)
 {
 	const uint64_t limit = PROCESS_VA_LIMIT;
@@ -81,7 +83,7 @@ static const char *refuse64(const struct plex86_cpu *cpu)
 	if (!(cpu->efer & EFER_SCE))
 		return "EFER.SCE is clear: SYSCALL would lose RCX and R11";
 	if (cpu->seg[PLEX86_FS].base >= limit || cpu->seg[PLEX86_GS].base >= limit)
-		return "FS or GS base is outside the user half";
+		return bad_base;
 	if (cpu->rip > limit && cpu->rip < upper)
 		return "RIP isn't canonical";
 	return NULL;
@@ -97,6 +99,10 @@ static const char *refuse32(const struct plex86_engine *e, const struct plex86_c
 		return "mode and EFER.LMA contradict each other";
 	if (cpu->rip >> 32)
 		return "RIP is beyond 4 GiB in 32-bit code";
+	if (cpu->seg[PLEX86_FS].base >= PROCESS_VA_LIMIT || cpu->seg[PLEX86_GS].base >= PROCESS_VA_LIMIT)
+		return bad_base;
+	if (cpu->gpr[PLEX86_RAX] >> 32)
+		return "RAX has an upper half, which INT 0x80 loses in 32-bit code";
 	return NULL;
 }
 

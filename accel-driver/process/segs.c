@@ -280,15 +280,16 @@ int segs_load(struct plex86_space *s, const struct plex86_cpu *cpu,
 	return 0;
 }
 
-/* The host's descriptor under a selector that guest code could load. */
+/* The host's descriptor under a selector that guest code could load; @base: if that is null. */
 static void host_seg(const struct plex86_space *s, uint16_t sel, uint64_t base,
 		     struct plex86_seg *g)
 {
 	unsigned int index = sel >> 3;
 
-	*g = (struct plex86_seg){ .limit = 0xffffffff, .base = base };
+	*g = (struct plex86_seg){ .limit = 0xffffffff };
 	if (sel < TI_LDT) {
 		g->limit = 0;
+		g->base = base;		/* as the CPU leaves it */
 		g->attr = PLEX86_SEG_NULL;
 	} else if (sel & TI_LDT) {
 		if (index >= LDT_FIRST && index < LDT_FIRST + PLEX86_NSEG &&
@@ -318,6 +319,17 @@ static void host_seg(const struct plex86_space *s, uint16_t sel, uint64_t base,
 	g->sel = sel;
 }
 
+/* What guest code has loaded into the segment register @i, whose base is @base if it has its own. */
+static void loaded_seg(const struct plex86_space *s, unsigned int i, uint16_t sel, uint64_t base,
+		       struct plex86_seg *g)
+{
+	host_seg(s, sel, base, g);
+	if ((i == PLEX86_FS || i == PLEX86_GS) && s->engine->fsgsbase && g->base != base) {
+		g->base = base;
+		g->attr |= PLEX86_SEG_BASE;
+	}
+}
+
 void segs_store(const struct plex86_space *s, const struct user_regs_struct *in,
 		const struct user_regs_struct *out, struct plex86_cpu *cpu)
 {
@@ -338,11 +350,11 @@ void segs_store(const struct plex86_space *s, const struct user_regs_struct *in,
 		cpu->gpr[PLEX86_RSP] &= 0xffffffff;
 	for (i = 0; i < PLEX86_NSEG; i++) {
 		if (after[i] != before[i])
-			host_seg(s, (uint16_t)after[i], base[i], &cpu->seg[i]);
+			loaded_seg(s, i, (uint16_t)after[i], base[i], &cpu->seg[i]);
 		else if ((code64 || was64) && (i == PLEX86_FS || i == PLEX86_GS))
 			cpu->seg[i].base = base[i];
 		else if (after[i] == HOST_CS64 && i != PLEX86_CS && base[i] != old_base[i])
-			host_seg(s, HOST_CS64, base[i], &cpu->seg[i]);	/* loaded again */
+			loaded_seg(s, i, HOST_CS64, base[i], &cpu->seg[i]);	/* loaded again */
 		else if (s->engine->fsgsbase && base[i] != old_base[i])
 			cpu->seg[i].base = base[i];	/* loaded again, or in 64-bit code meanwhile */
 	}

@@ -43,7 +43,9 @@ enum plex86_sreg {
  * descriptor with the limit nibble taken out (SDM vol. 3, 3.4.5): bits 0-3
  * type, 4 S, 5-6 DPL, 7 P, 12 AVL, 13 L, 14 D/B, 15 G.  Bit 8 says that the
  * register holds a null selector and every access through it must fault
- * (64-bit mode: except as that mode ignores it).
+ * (64-bit mode: except as that mode ignores it).  Bit 9, from an engine only, says
+ * that @base is not what the selector's descriptor has: it was written (WRFSBASE,
+ * WRGSBASE) after the selector was loaded.
  */
 struct plex86_seg {
 	uint16_t sel;
@@ -61,6 +63,7 @@ struct plex86_seg {
 #define PLEX86_SEG_DPL_SHIFT	5
 #define PLEX86_SEG_P		0x0080u
 #define PLEX86_SEG_NULL		0x0100u
+#define PLEX86_SEG_BASE		0x0200u
 #define PLEX86_SEG_AVL		0x1000u
 #define PLEX86_SEG_L		0x2000u
 #define PLEX86_SEG_DB		0x4000u

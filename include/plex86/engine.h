@@ -201,7 +201,8 @@ struct plex86_engine_ops {
 	 * instruction that begins at one of @n addresses ends run() of this
 	 * space with EXIT_TRAP (vector unknown) before it executes.  This is for
 	 * the few instructions in otherwise harmless pages that would give the
-	 * host's answer.
+	 * host's answer.  -ENOSPC: the CPU has not so many left, as the host uses
+	 * them otherwise; the space is good.
 	 */
 	int (*set_traps)(struct plex86_space *space, const plex86_gva_t *addrs, unsigned int n);
 

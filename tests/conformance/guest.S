@@ -160,6 +160,14 @@ prog g64_wrbase
 	wrfsbase %rax
 	wrgsbase %rbx
 	hlt
+prog g64_load_wrbase
+	mov	$0x2b, %ecx
+	mov	%ecx, %fs
+	mov	%ecx, %gs
+	wrfsbase %rax
+	wrgsbase %rbx
+prog g64_load_wrbase_trap
+	hlt
 prog g64_load_ds
 	mov	$0x2b, %eax
 	mov	%eax, %ds

@@ -4,6 +4,7 @@
 
 #define PROG(sym) extern const uint8_t sym[]
 PROG(g64_hlt); PROG(g64_work); PROG(g64_work_trap); PROG(g64_segs_read); PROG(g64_wrbase);
+PROG(g64_load_wrbase); PROG(g64_load_wrbase_trap);
 PROG(g64_load_ds); PROG(g64_load_ds_trap); PROG(g64_toggle_id); PROG(g64_toggle_id_trap);
 PROG(g64_cpuid); PROG(g64_cpuid_next); PROG(g64_rdtsc); PROG(g64_rdtsc_next);
 PROG(g64_rdtscp); PROG(g64_rdtscp_next); PROG(g64_sgdt); PROG(g64_sgdt_next);
@@ -109,6 +110,23 @@ static void test_bases(struct plex86_space *s)
 		       t.cpu.seg[PLEX86_FS].base == t.before.gpr[PLEX86_RAX] &&
 		       t.cpu.seg[PLEX86_GS].base == t.before.gpr[PLEX86_RBX],
 		       "64-bit: WRFSBASE, WRGSBASE come back");
+
+	/* After the selector's own. */
+	init_trial(&t, AT64(g64_load_wrbase));
+	t.cpu.gpr[PLEX86_RAX] = 0x12345678;
+	t.cpu.gpr[PLEX86_RBX] = UINT64_C(0x7ffffffff000) - 8;
+	run_to_trap(s, &t);
+	if (t.exit.vector == 6 || (caps->flags & PLEX86_CAP_BASES_LOST))
+		skip("64-bit: WRFSBASE, WRGSBASE behind a load", "not on this host");
+	else if (t.cpu.rip == AT64(g64_load_wrbase) + 5)
+		report(is_trap(&t, 13), "64-bit: WRFSBASE, WRGSBASE behind a load: that traps");
+	else
+		report(is_trap(&t, 13) && t.cpu.rip == AT64(g64_load_wrbase_trap) &&
+		       t.cpu.seg[PLEX86_FS].sel == 0x2b && t.cpu.seg[PLEX86_GS].sel == 0x2b &&
+		       t.cpu.seg[PLEX86_FS].attr & t.cpu.seg[PLEX86_GS].attr & PLEX86_SEG_BASE &&
+		       t.cpu.seg[PLEX86_FS].base == t.before.gpr[PLEX86_RAX] &&
+		       t.cpu.seg[PLEX86_GS].base == t.before.gpr[PLEX86_RBX],
+		       "64-bit: WRFSBASE, WRGSBASE behind a load");
 
 	/* The bases are the CPU's, not the space's. */
 	good = true;

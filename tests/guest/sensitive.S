@@ -188,4 +188,12 @@
 	wrgsbase %rsi
 	finish
 	PROGRAM_END write_bases
+
+	PROGRAM	load_and_write_bases	/* the same, behind loads from cx */
+	mov	%ecx, %fs
+	mov	%ecx, %gs
+	wrfsbase %rbx
+	wrgsbase %rsi
+	finish
+	PROGRAM_END load_and_write_bases
 #endif

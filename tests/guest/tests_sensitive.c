@@ -30,6 +30,7 @@ PROGRAM(addps);
 PROGRAM(divps_by_zero);
 PROGRAM(fld1);
 PROGRAM(fsgsbase);
+PROGRAM(load_and_write_bases);
 PROGRAM(write_bases);
 #define LOAD(name) load_blob(sens_##name, sens_##name##_end)
 
@@ -535,6 +536,17 @@ static void bases_written(void)
 		u.si = 0x222222220000 * i;
 		expect(run() == VEC_INT80);
 		expect(u.fs_base == 0x111111110000 * i && u.gs_base == 0x222222220000 * i);
+	}
+	for (u32 i = 1; i < 4; i++) {
+		LOAD(load_and_write_bases);
+		u.cx = SEL_UDATA;
+		u.fs = u.gs = 0;
+		u.bx = 0x111111110000 * i;
+		u.si = 0x222222220000 * i;
+		expect(run() == VEC_INT80);
+		expect(u.fs == SEL_UDATA && u.gs == SEL_UDATA);
+		expect(u.fs_base == 0x111111110000 * i && u.gs_base == 0x222222220000 * i);
+		u.fs = u.gs = 0;
 	}
 }
 #endif

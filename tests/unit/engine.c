@@ -209,6 +209,8 @@ static int set_traps(struct plex86_space *s, const plex86_gva_t *addrs, unsigned
 		s->dead = true;
 		return -EIO;
 	}
+	if (n > engine.breakpoints_left)
+		return -ENOSPC;
 	if (n > engine.caps.max_traps) {
 		complain("%u traps", n);
 		return -EINVAL;

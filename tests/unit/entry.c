@@ -238,6 +238,7 @@ static void the_names(void)
 		"ok", "not-user", "virtual-8086", "trap-flag", "iopl-3", "virtual-if", "a20-off",
 		"smm", "nested-guest", "inhibited", "monitor", "breakpoint", "fpu-off", "sse-off",
 		"xcr0", "syscall-off", "alignment-check", "cpu-feature", "paging-mode", "32-bit-code",
+		"upper-half",
 		"segments", "selectors", "engine",
 	};
 	unsigned int i, wrong = 0;

@@ -181,6 +181,21 @@ static void traps(void)
 	exec(CODE + PAGE + 0x104);
 	exec(CODE + 2 * PAGE + 0x100);
 	end("traps go from page to page, and the page that gave them up is unmapped");
+
+	/* Somebody else takes the CPU's breakpoints meanwhile. */
+	begin(PAGING_LONG);
+	put(frame[0] + 0x100, "\x0f\xa2", 2);
+	put(frame[1] + 0x100, "\x0f\xa2", 2);
+	vm_core(2, false);
+	ok(prot_after(CODE, 2000) & PLEX86_PROT_EXEC);
+	engine.breakpoints_left = 1;
+	prot_after(CODE + PAGE, 2000);
+	ok(!((engine_prot(CODE) | engine_prot(CODE + PAGE)) & PLEX86_PROT_EXEC));
+	ok(!vm.last->ntraps && !vm.core->world.stats.spaces_lost);
+	exec(CODE + 0x100);
+	exec(CODE + PAGE + 0x100);
+	ok(prot_after(CODE + 2 * PAGE, 3) & PLEX86_PROT_EXEC);
+	end("breakpoints that the host has no longer cost pages, and no spaces");
 }
 
 static unsigned int price(uint64_t la)
@@ -291,7 +306,7 @@ static void both_modes(void)
 	put(frame[0] + PAGE - 1, "\xb8", 1);
 	put(frame[1], "\x90\x0f\x03\x00", 4);
 	vm_core(2, false);
-	ok(prot_after(CODE, 3) & prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC);
+	ok(prot_after(CODE, 3) & prot_after(CODE + PAGE + 0x800, 3) & PLEX86_PROT_EXEC);
 	tables_map(&t, CODE, frame[2], P_USER);
 	exec(CODE);
 	ok(!(engine_prot(CODE + PAGE) & PLEX86_PROT_EXEC));
@@ -659,9 +674,46 @@ static void tsc_untrapped(void)
 	}
 }
 
+/*
+ * Where data precede it, LAR does not look like an instruction, until code goes on right there: at
+ * the beginning of a slice, or when a page is entered.
+ */
+static void surprises(void)
+{
+	static const char lar[] = "\x90\x0f\x02\xc1";
+	unsigned int i, where;
+
+	for (where = 0; where < 3; where++) {
+		begin(PAGING_LONG);
+		engine.caps.flags &= ~PLEX86_CAP_DESCRIPTORS;
+		engine.caps.flags |= where ? PLEX86_CAP_EXEC_ONLY : 0;
+		for (i = 0x200; i < 0x300; i += 2)
+			put(frame[0] + i, "\xd6\x27", 2);
+		put(frame[0] + 0x300, lar, 4);
+		for (i = 0x304; i < 0x400; i += 2)
+			put(frame[0] + i, "\xd6\x27", 2);
+		tables_map(&t, CODE, frame[0], P_USER & ~P_W);	/* or a neighbour's fault makes it data */
+		vm_core(2, false);
+		if (where < 2) {
+			ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+			is(vm.core->world.stats.surprises, 0, "nothing is known of it");
+		}
+		exec(CODE + 0x300);
+		prot_after(CODE + PAGE, 2);
+		ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));
+		ok(!(prot_after(CODE, 2000) & PLEX86_PROT_EXEC));
+		is(vm.core->world.stats.surprises, 1, "found once");
+		/* Another program there. */
+		put(frame[0] + 0x301, "\x90\x90", 2);
+		ok(prot_after(CODE + 0x300, 2000) & PLEX86_PROT_EXEC);
+		end("an instruction that decoding had not found");
+	}
+}
+
 /* An engine that can hide what is executed: the page runs but for the places that trap. */
 static void copies(void)
 {
+	struct plex86_copies *all;
 	unsigned int i;
 
 	begin(PAGING_LONG);
@@ -705,10 +757,25 @@ static void copies(void)
 	prot_after(CODE + PAGE, 2);
 	ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));
 	end("a copy that is read all the time is left to Bochs");
+
+	/* Copies of others take all the room there is, for a while. */
+	begin(PAGING_LONG);
+	engine.caps.flags |= PLEX86_CAP_EXEC_ONLY;
+	engine.caps.max_traps = 0;
+	put(frame[0] + 0x100, "\x0f\xa2", 2);
+	vm_core(2, false);
+	all = &vm.core->world.copies;
+	for (all->top = 0; all->top < PLEX86_COPIES; all->top++)
+		all->copy[all->top] = (struct plex86_copy){ .frame = UINT32_MAX, .uses = 1 };
+	ok(!(prot_after(CODE, 20) & PLEX86_PROT_EXEC));
+	all->copy[7].uses = 0;
+	ok(prot_after(CODE, 2000) == PLEX86_PROT_EXEC);
+	end("no room for copies is no reason for ever");
 }
 
 int main(void)
 {
+	surprises();
 	copies();
 	clean_and_refused();
 	written_later();

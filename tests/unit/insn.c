@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * plugin/insn.c: where a software interrupt begins whose opcode is all that an engine
+ * plugin/insn.c: where a software interrupt or SYSCALL begins whose opcode is all that an engine
  * knows of it.
  */
 #include <string.h>
@@ -32,6 +32,10 @@ static const struct row {
 	{ "the same bytes in 16-bit code, where it is two shorter",
 	  ROW(0xb8, 1, 0, 0x3e, 0x66, 0xcd, 0x80), 16, 5, 3 },
 	{ "LOCK is no prefix of one", ROW(0xb0, 0xf0, 0xcd, 0x80), 64, 2, 2 },
+	{ "SYSCALL with prefixes", ROW(0x66, 0x48, 0x0f, 0x05), 64, 2, 0 },
+	{ "behind MOV R10, RCX", ROW(0x49, 0x89, 0xca, 0x0f, 0x05), 64, 3, 3 },
+	{ "a constant that ends like a prefix", ROW(0xb8, 1, 0, 0, 0x48, 0x0f, 0x05), 64, 5, 5 },
+	{ "SYSCALL in 32-bit code", ROW(0x66, 0x0f, 0x05), 32, 1, 1 },
 	{ "not an interrupt", ROW(0x66, 0x90), 64, 1, 1 },
 };
 

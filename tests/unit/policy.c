@@ -313,6 +313,86 @@ got_it:
 	ok(icount >= p.space_worth);
 }
 
+/* A space that is given up was worth what it earned, and the next one has to be earned again. */
+static void given_up(void)
+{
+	const uint64_t root = 0x8000, other = 0x9000;
+	uint64_t ask, worth;
+	unsigned int earns;
+
+	for (earns = 0; earns < 2; earns++) {
+		begin();
+		worth = p.space_worth;
+		plex86_policy_user(&p, root, icount);
+		icount += 2 * worth;
+		is(plex86_policy_plan(&p, root, 0x400000, icount, false, &ask), PLEX86_PLAN_NATIVE,
+		   "a space is made");
+		plex86_policy_ran(&p, PLEX86_SLICE_ASYNC, earns ? 100 * TRIP : 0, TRIP, root, 0x400000,
+				  icount, icount);
+		plex86_policy_kernel(&p, icount);
+		plex86_policy_gave_up(&p, other);
+		is(p.space_worth, worth, "another one's says nothing");
+		plex86_policy_gave_up(&p, root);
+		is(p.space_worth, earns ? worth : 2 * worth, "what it was worth");
+		icount += 1000 * p.break_even;	/* in the red for a while, of course */
+		plex86_policy_user(&p, root, icount);
+		is(plex86_policy_plan(&p, root, 0x400000, icount, false, &ask), PLEX86_PLAN_EMULATE,
+		   "not another one at once");
+		ok(ask >= p.space_worth && ask < 2 * p.space_worth);
+		plex86_policy_gave_up(&p, root);
+		is(p.space_worth, earns ? worth : 2 * worth, "it counts once");
+	}
+}
+
+#define WORKERS 100
+#define SPACES 64
+
+/* More processes in turns, with bursts that pay in themselves, than there are spaces. */
+static void too_many_for_all(void)
+{
+	uint64_t used[WORKERS] = { 0 }, turn, ask;
+	const uint64_t turns = 1000 * WORKERS;
+	uint64_t i, oldest;
+	unsigned int spaces = 0, made = 0;
+	double alone;
+
+	begin();
+	for (turn = 1; turn <= turns; turn++) {
+		const uint64_t root = (1 + turn % WORKERS) << 12;
+		uint64_t *mine = &used[turn % WORKERS];
+		uint64_t left = 5 * p.break_even, n = plex86_policy_user(&p, root, icount);
+
+		for (left -= emulate(n, left); left; left -= emulate(ask, left)) {
+			if (plex86_policy_plan(&p, root, 0x400000, icount, *mine, &ask) ==
+			    PLEX86_PLAN_EMULATE)
+				continue;
+			if (!*mine && spaces++ == SPACES) {
+				for (i = 0, oldest = WORKERS; i < WORKERS; i++)
+					if (used[i] && (oldest == WORKERS || used[i] < used[oldest]))
+						oldest = i;
+				used[oldest] = 0;
+				spaces--;
+				plex86_policy_gave_up(&p, (oldest + 1) << 12);
+			}
+			if (!*mine) {
+				made++;
+				cost += 60 * TRIP;
+			}
+			*mine = turn;
+			cost += TRIP;
+			plex86_policy_ran(&p, PLEX86_SLICE_STEP, left * NATIVE, TRIP, root, 0x400000,
+					  icount, icount);
+			break;
+		}
+		plex86_policy_kernel(&p, icount);
+	}
+	alone = turns * 5 * 3000 * INSN;
+	tap_diag("%u workers, %u spaces: %u made in %llu turns, %.2f of Bochs alone", WORKERS, SPACES,
+		 made, (unsigned long long)turns, cost / alone);
+	ok(cost < 1.1 * alone);
+	ok(made > SPACES);
+}
+
 static void measured_speed(void)
 {
 	unsigned int i;
@@ -339,6 +419,8 @@ int main(void)
 	trapping_code();
 	resumed();
 	new_spaces();
+	given_up();
+	too_many_for_all();
 	measured_speed();
 	return tap_done();
 }

@@ -46,7 +46,7 @@ static const char *const keys[][24] = {
 	{ NULL, "version", "engine", "wall_ns", "spaces" },
 	{ "user", "entries", "entries_asked", "entries_native", "asked", "native_slices", "native_ns", "native_ticks", "steps" },
 	{ "emulated_instructions", "short-burst", "code-page", "trapping-code", "segments",
-	  "not-user", "engine", "32-bit-code", "fpu-off", "breakpoint" },
+	  "not-user", "engine", "32-bit-code", "upper-half", "fpu-off", "breakpoint" },
 	{ "refusals", "not-user", "virtual-8086", "trap-flag", "segments", "selectors", "engine" },
 	{ "exits", "trap", "page", "deadline", "kick", "refused", "lost" },
 	{ "faults", "mapped", "guest", "stuck" },
@@ -54,7 +54,7 @@ static const char *const keys[][24] = {
 	  "ranges_unmapped", "tables_watched", "table_lines_reread", "subtrees_dropped",
 	  "spaces_created", "spaces_evicted", "spaces_lost", "code_data_flips",
 	  "code_data_flips_refused", "code_pages_scanned", "code_pages_refused",
-	  "code_pages_with_traps", "code_pages_copied", "code_copies_read", "spaces_with_tsc_traps" },
+	  "code_pages_with_traps", "code_pages_copied", "code_copies_read", "code_surprises", "spaces_with_tsc_traps" },
 	{ "cost", "round_trip_ns", "map_page_ns", "emulated_instruction_ps",
 	  "break_even_instructions" },
 };
@@ -188,7 +188,6 @@ static void from_the_core(void)
 	struct plex86_core_config config;
 	char why[PLEX86_WHY_LEN];
 	struct json_object *o;
-	struct plex86_wait wait;
 	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
@@ -199,7 +198,7 @@ static void from_the_core(void)
 		ok(!plex86_core_open(&config, &bochs_host_ops, &vm.core, why));
 		plex86_core_user_mode(vm.core, 0x1000, 0);
 		plex86_core_request_stats(vm.core);
-		plex86_core_plan(vm.core, vm_place(0x1000, 0, 10, 1000000), &wait);
+		plex86_core_answer(vm.core);
 		plex86_core_kernel_mode(vm.core, 25);
 		if (!i)
 			ok(!access(path, F_OK));	/* on request, while it runs */

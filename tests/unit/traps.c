@@ -6,8 +6,7 @@
 #include "plugin/traps.h"
 #include "tests/tap.h"
 
-static struct plex86_caps caps = { .max_traps = 4 };
-static struct plex86_world world = { .caps = &caps };
+static struct plex86_world world = { .max_traps = 4 };
 static struct plex86_shadow shadow;
 static uint8_t page[4096];
 
@@ -91,9 +90,9 @@ static void granted(void)
 	fill(1, 0);
 	ok(!plex86_traps_grant(&shadow, 0x4000, page, 0x0001));	/* may begin in the page before */
 	fill(1, 0x100);
-	caps.max_traps = 0;
+	world.max_traps = 0;
 	ok(!plex86_traps_grant(&shadow, 0x4000, page, 0x0001));
-	caps.max_traps = 1;
+	world.max_traps = 1;
 	ok(plex86_traps_grant(&shadow, 0x4000, page, 0x0001));
 	is(plex86_traps_list(&shadow.traps, list), 1, "as many as the engine has");
 }

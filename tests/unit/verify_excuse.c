@@ -41,21 +41,23 @@ static void begin(void)
 	vm.disassemble = text_at;
 }
 
-/* As if Bochs had executed these. */
+static uint8_t cl;
+
+/* As if Bochs had executed these, with .cl in CL. */
 static struct plex86_verify *executed(const char *const *texts)
 {
 	struct plex86_verify *v = vm.core->verify;
 
 	program = texts;
 	for (v->ntrace = 0; texts[v->ntrace]; v->ntrace++)
-		v->trace[v->ntrace] = CODE + v->ntrace;
+		v->trace[v->ntrace] = (struct plex86_traced){ CODE + v->ntrace, cl };
 	return v;
 }
 #define EXECUTED(...) executed((const char *const []){ __VA_ARGS__, NULL })
 
 static void one_instruction(void)
 {
-	static const struct { const char *text; uint32_t undefined; } cases[] = {
+	static const struct { const char *text; uint32_t undefined; uint8_t cl; } cases[] = {
 		{ "add eax, ebx", 0 },
 		{ "cmp eax, ebx", 0 },
 		{ "and eax, ebx", AF },
@@ -70,10 +72,18 @@ static void one_instruction(void)
 		{ "shl eax, 1", AF },
 		{ "shl eax, 0x01", AF },
 		{ "shl eax, 0x04", OF | AF },
-		{ "shr r10, cl", OF | AF },
-		{ "shr r10d, cl", OF | AF },
-		{ "shr r10b, cl", OF | AF | CF },
-		{ "shl al, cl", OF | AF | CF },
+		{ "shr r10, cl", OF | AF, 63 },
+		{ "shr r10d, cl", OF | AF, 31 },
+		{ "shr r10b, cl", OF | AF | CF, 8 },
+		{ "shl al, cl", OF | AF | CF, 31 },
+		{ "shl al, cl", OF | AF, 7 },
+		{ "shl al, cl", AF, 1 },
+		{ "shl al, cl", AF, 0x21 },
+		{ "shl al, cl", 0, 0x20 },
+		{ "shl rax, cl", OF | AF, 0x20 },
+		{ "shl eax, 0x20", 0 },
+		{ "shl eax, 0x21", AF },
+		{ "rol qword ptr ds:[rax], 0x21", OF },
 		{ "shr rax, 0x21", OF | AF },
 		{ "shl ah, 0x07", OF | AF },
 		{ "shl al, 0x08", OF | AF | CF },
@@ -84,22 +94,23 @@ static void one_instruction(void)
 		{ "shld ax, bx, 0x05", OF | AF },
 		{ "shld word ptr ds:[rax], bx, 0x11", ALL },
 		{ "rol bl, 0x0a", OF },
-		{ "shl spl, cl", OF | AF | CF },
-		{ "shl word ptr ds:[rax], cl", OF | AF | CF },
-		{ "shl dword ptr ds:[rax], cl", OF | AF },
-		{ "sar ax, cl", OF | AF },
+		{ "shl spl, cl", OF | AF | CF, 9 },
+		{ "shl word ptr ds:[rax], cl", OF | AF | CF, 16 },
+		{ "shl dword ptr ds:[rax], cl", OF | AF, 5 },
+		{ "sar ax, cl", OF | AF, 5 },
 		{ "rol eax, 0x05", OF },
 		{ "rcr eax, 1", 0 },
 		{ "shld eax, ebx, 0x01", AF },
 		{ "shld eax, ebx, 0x05", OF | AF },
-		{ "shrd ax, bx, cl", ALL },
+		{ "shrd ax, bx, cl", ALL, 17 },
+		{ "shrd ax, bx, cl", OF | AF, 16 },
 		{ "andn eax, ebx, ecx", AF | PF },
 		{ "android", 0 },
 	};
 	unsigned int i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		is(plex86_undefined_flags(cases[i].text), cases[i].undefined, cases[i].text);
+		is(plex86_undefined_flags(cases[i].text, cases[i].cl), cases[i].undefined, cases[i].text);
 }
 
 static void who_wrote_it(void)
@@ -174,14 +185,14 @@ static void long_trace(void)
 	uint64_t i;
 
 	for (i = 0; i < PLEX86_VERIFY_TRACE; i++)
-		v->trace[i] = CODE;
-	v->trace[4] = CODE + 1;
+		v->trace[i].la = CODE;
+	v->trace[4].la = CODE + 1;
 	v->ntrace = PLEX86_VERIFY_TRACE + 5;
 	is(plex86_excuse_flags(v, ZF), ZF, "the newest wraps round");
-	v->trace[4] = CODE;
-	v->trace[5] = CODE + 1;
+	v->trace[4].la = CODE;
+	v->trace[5].la = CODE + 1;
 	is(plex86_excuse_flags(v, ZF), ZF, "so does the oldest");
-	v->trace[5] = CODE;
+	v->trace[5].la = CODE;
 	is(plex86_excuse_flags(v, ZF), 0, "none");
 }
 

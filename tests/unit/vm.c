@@ -34,6 +34,7 @@ void vm_init(uint64_t seed)
 	vm.rng.s = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
 	vm.ticks_left = TICKS_RANDOM;
 	engine.known = true;
+	engine.breakpoints_left = PLEX86_MAX_TRAPS;
 	engine.caps = (struct plex86_caps){
 		.flags = PLEX86_CAP_COMPAT | PLEX86_CAP_SEGMENTS | PLEX86_CAP_SELECTORS |
 			 PLEX86_CAP_TSC_SWITCH |

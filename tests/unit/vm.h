@@ -198,6 +198,7 @@ struct plex86_engine {
 	bool fail_create;		/* space_create() never works */
 	bool fail_apply;		/* apply() never works */
 	bool fail_tsc;			/* trap_tsc() can't be had */
+	unsigned int breakpoints_left;	/* by others on the host */
 	uint64_t failed;		/* how often it did */
 	/* Counts by kind. */
 	uint64_t applies, ops, runs, acts, creates, destroys, trap_sets, tsc_sets,
