@@ -252,7 +252,7 @@ static size_t leads_to(const uint8_t *code, size_t at, size_t opcode, size_t len
 	return end;
 }
 
-uint32_t plex86_filter_run(const uint8_t *code, size_t at, bool long64, uint32_t mask)
+uint32_t plex86_filter_run(const uint8_t *code, size_t at, bool long64, uint32_t mask, size_t *where)
 {
 	const uint32_t wanted = plex86_filter_bytes(of_mode(mask, long64));
 	uint32_t bytes, found = 0;
@@ -268,7 +268,8 @@ uint32_t plex86_filter_run(const uint8_t *code, size_t at, bool long64, uint32_t
 		for (k = 0; k < NKINDS; k++)
 			if (kinds[k].bytes & bytes)
 				found |= kinds[k].found & of_mode(mask, long64);
-		if (!length || at + length > PLEX86_PAGE_SIZE || opcode + 1 >= PLEX86_PAGE_SIZE)
+		*where = at;
+		if (found || !length || at + length > PLEX86_PAGE_SIZE || opcode + 1 >= PLEX86_PAGE_SIZE)
 			break;
 		at = leads_to(code, at, opcode, length);
 		if (!at)

@@ -191,10 +191,23 @@ static bool trap_tsc(struct plex86_shadow *s)
 	return true;
 }
 
-bool plex86_code_surprises(struct plex86_shadow *s, plex86_gva_t rip, bool long64)
+/* Entry @i of leaf @n, with the page of @la, can be executed: does it trap at the offset @where? */
+static bool traps_at(struct plex86_shadow *s, struct plex86_node *n, unsigned int i, plex86_gva_t la,
+		     size_t where)
+{
+	const struct plex86_copies *c = &s->world->copies;
+
+	if (n->prot[i] == PLEX86_PROT_EXEC)
+		return plex86_copy_traps(c, plex86_copy_find(&s->world->copies, n->frame[i]),
+					 plex86_code_at(s, la), where);
+	return plex86_traps_at(&s->traps, (la.la & PLEX86_PAGE_MASK) + where);
+}
+
+bool plex86_code_surprises(struct plex86_shadow *s, plex86_gva_t rip, bool long64,
+			   uint32_t harmless)
 {
 	const uint32_t mask = (s->filter | (rip.la <= UINT32_MAX ? s->filter_low : 0)) &
-			      PLEX86_FOUND_DECODED;
+			      PLEX86_FOUND_DECODED & ~harmless;
 	struct plex86_node *n = mask ? plex86_tree_leaf(s, rip, false) : NULL;
 	const uint32_t at = rip.la & ~PLEX86_PAGE_MASK;
 	const unsigned int i = n ? plex86_leaf_index(n, rip) : 0;
@@ -202,6 +215,7 @@ bool plex86_code_surprises(struct plex86_shadow *s, plex86_gva_t rip, bool long6
 	struct plex86_frame *f;
 	uint64_t place;
 	uint32_t found;
+	size_t where;
 
 	if (!n || !(n->prot[i] & PLEX86_PROT_EXEC))
 		return false;
@@ -210,8 +224,8 @@ bool plex86_code_surprises(struct plex86_shadow *s, plex86_gva_t rip, bool long6
 	e = &s->world->expected[(place ^ place >> 13) % PLEX86_EXPECTED];
 	if (e->place == place && !(mask & ~e->mask))
 		return false;
-	found = plex86_filter_run(plex86_code_at(s, rip), at, long64, mask & ~f->findings);
-	if (!found) {
+	found = plex86_filter_run(plex86_code_at(s, rip), at, long64, mask, &where);
+	if (!found || traps_at(s, n, i, rip, where)) {
 		*e = (struct plex86_expected){ .place = place, .mask = mask };
 		return false;
 	}

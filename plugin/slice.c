@@ -46,8 +46,10 @@ static enum plex86_code may_execute(struct plex86_core *core, struct plex86_shad
 /* Does the code at RIP lead to an instruction for Bochs that nobody had found? */
 static bool surprised(struct plex86_run *run)
 {
+	/* What INT 0x80 loses is RAX's upper half. */
 	return plex86_code_surprises(run->space, plex86_code_address(run->cpu),
-				     run->cpu->mode == PLEX86_MODE_64);
+				     run->cpu->mode == PLEX86_MODE_64,
+				     run->cpu->gpr[PLEX86_RAX] >> 32 ? 0 : PLEX86_FOUND_INT80_64);
 }
 
 /* The slice is over; @how tells the policy whether going native was worth it. */

@@ -66,6 +66,17 @@ bool plex86_traps_cover(const struct plex86_traps *t, uint64_t la)
 	return false;
 }
 
+bool plex86_traps_at(const struct plex86_traps *t, uint64_t la)
+{
+	plex86_gva_t all[PLEX86_MAX_TRAPS];
+	unsigned int n = plex86_traps_list(t, all);
+
+	while (n--)
+		if (all[n].la == la)
+			return true;
+	return false;
+}
+
 void plex86_traps_drop(struct plex86_traps *t, uint64_t la)
 {
 	unsigned int i;

@@ -59,6 +59,9 @@ void plex86_traps_give_up(struct plex86_shadow *s);
 /* The page at @la has its traps (and @code has not changed since: it is watched). */
 bool plex86_traps_cover(const struct plex86_traps *t, uint64_t la);
 
+/* Is there one at the instruction that begins at @la? */
+bool plex86_traps_at(const struct plex86_traps *t, uint64_t la);
+
 /* The page at @la is not executable any more. */
 void plex86_traps_drop(struct plex86_traps *t, uint64_t la);
 

@@ -51,6 +51,28 @@ little_files() {
 }
 tap "boots without acceleration, and says why, if files may not be as large as guest memory" little_files
 
+# What is wrong in the line is said; what can't be had by its name ends it.
+says() {		# says WHAT LINE...: it boots, and the log has WHAT
+	boot "${@:2}" && { cat bochs.log out.txt 2>&1 | grep -F -- "$1" || { cat out.txt; return 1; }; }
+}
+stops() {		# stops WHAT LINE...: it ends, and says WHAT
+	! boot "${@:2}" && { cat bochs.log out.txt 2>&1 | grep -F -- "$1" || { cat out.txt; return 1; }; }
+}
+tap "a parameter that there is none of" says "ignored: 'colour=blue'" 'plex86: enabled=1, colour=blue'
+tap "an engine that there is none of" says "engine=" 'plex86: enabled=1, engine=steam'
+tap "a value that is none" stops "max_spaces" 'plex86: enabled=1, max_spaces=0'
+tap "engine=none" says "user code runs on engine 'none'" 'plex86: enabled=1, engine=none'
+tap "host memory that is smaller than the guest's" says "host is smaller than guest" \
+	'plex86: enabled=1' 'memory: guest=64, host=32'
+tap "the same with an engine's name" stops "host is smaller than guest" \
+	'plex86: enabled=1, engine=process' 'memory: guest=64, host=32'
+if [ -c /dev/plex86 ]; then
+	tap_skip "engine=driver where it can't be had" "there is a /dev/plex86"
+else
+	tap "engine=driver where it can't be had" stops "no acceleration: driver: there is no /dev/plex86" \
+		'plex86: enabled=1, engine=driver'
+fi
+
 # The plugin says for which version it was built; this one says another.
 another_bochs() {
 	local from so

@@ -108,6 +108,12 @@ tap_is "a long run that says something else than the host is an error" \
 bench_ran amd64-long-process-1 10 long 139
 bench_ran amd64-long-native-1 10 long 139
 tap_is "and so is one that failed" "$(bench_report; echo $?)" 1
+rm -r bench/runs/amd64-long-native-1
+bench_ran amd64-long-process-1 10 long
+tap "where the host can't run them, there is nothing to compare long runs with" bench_report
+mv bench/runs/amd64-process-1 bench/runs/amd64-process-1.failed
+tap_is "a run that did not come to its end is no success" "$(bench_report; echo $?)" 1
+tap "and is named" grep -q "^amd64-process-1.failed: this run failed" said
 
 # The demo's report, from what its runs said; a workload that was slow in the first boot
 # has two more of both kinds, of it alone.

@@ -69,8 +69,8 @@ model=$(default_model)
 # Pages and time (2 and 4) have nothing to do with strict=1.
 groups_of() {		# groups_of BITS STRICT: GROUPS:LEAST ...
 	case $1-$2 in
-	64-0)	echo 1:100 2:800 4:400 8:50 16:100 32:100 ;;
-	64-1)	echo 1:100 8:50 16:100 32:100 ;;
+	64-0)	echo 1:80 2:800 4:400 8:50 16:100 32:100 ;;
+	64-1)	echo 1:80 8:50 16:100 32:100 ;;
 	32-*)	echo 0x3f:200 ;;
 	esac
 }

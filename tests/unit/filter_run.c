@@ -9,13 +9,14 @@
 #define ALL PLEX86_FOUND_DECODED
 
 static uint8_t page[PLEX86_PAGE_SIZE];
+static size_t where;
 
 /* What @bytes, @n of them at @at in a page of @fill, lead to from @from. */
 static uint32_t run(const char *bytes, size_t n, size_t at, size_t from, bool long64, uint8_t fill)
 {
 	memset(page, fill, sizeof(page));
 	memcpy(page + at, bytes, n);
-	return plex86_filter_run(page, from, long64, ALL);
+	return plex86_filter_run(page, from, long64, ALL, &where);
 }
 
 #define RUN32(bytes) run(bytes, sizeof(bytes) - 1, 100, 100, false, 0xc3)
@@ -27,7 +28,9 @@ static void found(void)
 	is(RUN64("\x0f\xa0"), PLEX86_FOUND_SEGMENT_64, "PUSH FS in 64-bit code");
 	is(RUN64("\x06"), 0, "what is no instruction there");
 	is(RUN32("\x66\x8c\xd8"), SEG32, "behind a prefix");
+	is(where, 100, "with that");
 	is(RUN32("\x90\x40\x75\x05\x1e"), SEG32, "behind a conditional jump");
+	is(where, 104, "which is there");
 	is(RUN32("\xeb\x03\x1e\x1e\x1e\x90"), 0, "jumped over");
 	is(RUN32("\xeb\x01\xc3\x1e"), SEG32, "jumped to");
 	is(RUN32("\xe9\x02\x00\x00\x00\xc3\xc3\x1e"), SEG32, "jumped to, with four bytes");
@@ -35,8 +38,8 @@ static void found(void)
 	is(RUN32("\x0f\x31"), PLEX86_FOUND_TSC_32, "RDTSC");
 	is(RUN64("\x48\x0f\x02\xc1"), PLEX86_FOUND_SELECTOR_64, "LAR");
 	is(RUN32("\xb8\x1e\x1e\x1e\x1e"), 0, "a constant");
-	is(plex86_filter_run(page, 101, false, ALL), SEG32, "where it is jumped into");
-	is(plex86_filter_run(page, 101, false, ALL & ~SEG32), 0, "and nobody asks for it");
+	is(plex86_filter_run(page, 101, false, ALL, &where), SEG32, "where it is jumped into");
+	is(plex86_filter_run(page, 101, false, ALL & ~SEG32, &where), 0, "and nobody asks for it");
 }
 
 static void ends(void)

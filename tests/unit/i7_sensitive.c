@@ -710,6 +710,34 @@ static void surprises(void)
 	}
 }
 
+/* The page has such an instruction that was found, and traps or is altered, and another. */
+static void second_surprise(void)
+{
+	unsigned int copies, i;
+
+	for (copies = 0; copies < 2; copies++) {
+		begin(PAGING_LONG);
+		engine.caps.flags &= ~PLEX86_CAP_DESCRIPTORS;
+		engine.caps.flags |= copies ? PLEX86_CAP_EXEC_ONLY : 0;
+		put(frame[0] + 0x100, "\x0f\x02\xc1", 3);
+		for (i = 0x200; i < 0x300; i += 2)
+			put(frame[0] + i, "\xd6\x27", 2);
+		put(frame[0] + 0x300, "\x90\x0f\x02\xc1", 4);
+		for (i = 0x304; i < 0x400; i += 2)
+			put(frame[0] + i, "\xd6\x27", 2);
+		tables_map(&t, CODE, frame[0], P_USER & ~P_W);
+		vm_core(2, false);
+		ok(prot_after(CODE + 0x800, 2000) & PLEX86_PROT_EXEC);
+		exec(CODE + 0x100);
+		exec(CODE + 0x300);
+		prot_after(CODE + PAGE, 20);
+		is(vm.core->world.stats.surprises, !copies, "a surprise, but where all of its bytes trap");
+		ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC) == !copies);
+		exec(CODE + 0x300);
+		end("an instruction in a page with traps that decoding had not found");
+	}
+}
+
 /* An engine that can hide what is executed: the page runs but for the places that trap. */
 static void copies(void)
 {
@@ -776,6 +804,7 @@ static void copies(void)
 int main(void)
 {
 	surprises();
+	second_surprise();
 	copies();
 	clean_and_refused();
 	written_later();
