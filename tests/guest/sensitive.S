@@ -189,9 +189,9 @@
 	finish
 	PROGRAM_END write_bases
 
-	PROGRAM	load_and_write_bases	/* the same, behind loads from cx */
-	mov	%ecx, %fs
-	mov	%ecx, %gs
+	PROGRAM	load_and_write_bases	/* the same, behind loads from dx */
+	mov	%edx, %fs
+	mov	%edx, %gs
 	wrfsbase %rbx
 	wrgsbase %rsi
 	finish

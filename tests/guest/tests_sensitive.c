@@ -539,7 +539,7 @@ static void bases_written(void)
 	}
 	for (u32 i = 1; i < 4; i++) {
 		LOAD(load_and_write_bases);
-		u.cx = SEL_UDATA;
+		u.dx = SEL_UDATA;
 		u.fs = u.gs = 0;
 		u.bx = 0x111111110000 * i;
 		u.si = 0x222222220000 * i;
