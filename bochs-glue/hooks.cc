@@ -70,11 +70,11 @@ static void look_no_more(void)
 }
 
 // Has the burst executed less than half of the instructions that it was to? Then it copies, which
-// is soon done: each time it may go on for twice as long, so that hardly anything is spent on looking.
+// is soon done: each time it may go on for four times as long, so that hardly anything is spent on looking.
 static bool copies(void)
 {
   if (BX_CPU(0)->icount >= look_icount) return false;
-  if (wait_ticks < longest_slice) wait_ticks *= 2;
+  if (wait_ticks < longest_slice) wait_ticks *= 4;
   look_in(wait_ticks);
   return true;
 }
