@@ -69,8 +69,9 @@ static void look_no_more(void)
   bx_cpu_accel_page_change = false;
 }
 
-// Has the burst executed less than half of the instructions that it was to? Then it copies, which
-// is soon done: each time it may go on for four times as long, so that hardly anything is spent on looking.
+// Has the burst executed less than half of the instructions that it was to? Then it copies,
+// which is soon done: each time it may go on for four times as long, so that hardly anything
+// is spent on looking.
 static bool copies(void)
 {
   if (BX_CPU(0)->icount >= look_icount) return false;

@@ -121,7 +121,8 @@ int plex86_filter_begins(const uint8_t *code, int at, bool long64, uint16_t *beg
  * instruction for certain, before it leaves the page, or may: jumps are followed, conditional ones
  * not taken.  @where: where in the page that instruction begins.
  */
-uint32_t plex86_filter_run(const uint8_t *code, size_t at, bool long64, uint32_t mask, size_t *where);
+uint32_t plex86_filter_run(const uint8_t *code, size_t at, bool long64, uint32_t mask,
+			   size_t *where);
 
 /* plex86_filter_locate() for PLEX86_FOUND_GUESSED, but for a page's first bytes. */
 int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at, int max);

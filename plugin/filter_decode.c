@@ -252,7 +252,8 @@ static size_t leads_to(const uint8_t *code, size_t at, size_t opcode, size_t len
 	return end;
 }
 
-uint32_t plex86_filter_run(const uint8_t *code, size_t at, bool long64, uint32_t mask, size_t *where)
+uint32_t plex86_filter_run(const uint8_t *code, size_t at, bool long64, uint32_t mask,
+			   size_t *where)
 {
 	const uint32_t wanted = plex86_filter_bytes(of_mode(mask, long64));
 	uint32_t bytes, found = 0;

@@ -24,7 +24,7 @@ bool plex86_is_prefix(uint8_t b, bool long64)
 	return long64 && (b & 0xf0) == 0x40;	/* REX */
 }
 
-/* Is at @p, of which @left bytes are there, what an engine under a host's kernel has to step back from? */
+/* Is at @p, with @left bytes, what an engine under a host's kernel has to step back from? */
 static bool is_interrupt(const uint8_t *p, size_t left, unsigned int bits)
 {
 	return p[0] == 0xcc || p[0] == 0xcd || p[0] == 0xf1 || (p[0] == 0xce && bits != 64) ||
@@ -49,8 +49,8 @@ size_t plex86_interrupt_begin(const uint8_t *code, size_t at, unsigned int bits)
 	size_t from = at > RUN_UP ? at - RUN_UP : 0;
 
 	/* With LOCK it is #UD, and has not come here. */
-	if (!at || !is_interrupt(code + at, PLEX86_PAGE_SIZE - at, bits) || !plex86_is_prefix(code[at - 1], bits == 64) ||
-	    code[at - 1] == 0xf0 || !decoder_init(&d, bits))
+	if (!at || !is_interrupt(code + at, PLEX86_PAGE_SIZE - at, bits) ||
+	    !plex86_is_prefix(code[at - 1], bits == 64) || code[at - 1] == 0xf0 || !decoder_init(&d, bits))
 		return at;
 	while (from < at) {
 		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&d, NULL, code + from,

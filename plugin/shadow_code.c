@@ -192,8 +192,8 @@ static bool trap_tsc(struct plex86_shadow *s)
 }
 
 /* Entry @i of leaf @n, with the page of @la, can be executed: does it trap at the offset @where? */
-static bool traps_at(struct plex86_shadow *s, struct plex86_node *n, unsigned int i, plex86_gva_t la,
-		     size_t where)
+static bool traps_at(struct plex86_shadow *s, struct plex86_node *n, unsigned int i,
+		     plex86_gva_t la, size_t where)
 {
 	const struct plex86_copies *c = &s->world->copies;
 
