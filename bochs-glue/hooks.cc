@@ -42,7 +42,7 @@ static void look_now(void)
 static Bit64u look_at = NEVER, fires_at = NEVER;
 
 // What is waited for is instructions, and to a string instruction each byte is a tick.
-static Bit64u wait_ticks, look_icount;
+static Bit64u wait_ticks, longest_wait, look_icount;
 
 static void arm(Bit64u ticks)
 {
@@ -53,12 +53,13 @@ static void arm(Bit64u ticks)
 static void look_in(Bit64u ticks)
 {
   look_at = bx_pc_system.time_ticks() + ticks;
-  if (look_at < fires_at) arm(ticks);
+  if (look_at < fires_at) arm(ticks < seldom ? ticks : seldom);
 }
 
 static void look_after(Bit64u ticks)
 {
   wait_ticks = ticks;
+  longest_wait = 16 * ticks;
   look_icount = BX_CPU(0)->icount + ticks / 2;
   look_in(ticks);
 }
@@ -70,12 +71,11 @@ static void look_no_more(void)
 }
 
 // Has the burst executed less than half of the instructions that it was to? Then it copies,
-// which is soon done: each time it may go on for four times as long, so that hardly anything
-// is spent on looking.
+// which is soon done: it may go on for longer then, so that hardly anything is spent on looking.
 static bool copies(void)
 {
   if (BX_CPU(0)->icount >= look_icount) return false;
-  if (wait_ticks < longest_slice) wait_ticks *= 4;
+  if (wait_ticks < longest_wait) wait_ticks *= 4;
   look_in(wait_ticks);
   return true;
 }

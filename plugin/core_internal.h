@@ -33,6 +33,7 @@ struct plex86_core {
 	/* After several losses in a row no space is made for a while. */
 	unsigned int losses;
 	uint64_t spare_until;		/* instruction count */
+	bool no_room;			/* for a space, when one was to be made last */
 
 	struct plex86_beyond beyond;	/* held back from the run in progress */
 
@@ -42,6 +43,7 @@ struct plex86_core {
 	uint64_t stuck_icount;		/* when it did, ... */
 	uint64_t blamed_icount;		/* ... and until when that page was charged for it */
 	struct plex86_lap lap;		/* that is being measured, in the space of .last */
+	unsigned int soon;		/* times in this burst that a state was to change soon */
 	bool pause;			/* what follows may well trap too: Bochs goes first */
 	bool user;			/* CPL is 3 */
 	bool was_asked;			/* ... and plan() was asked since it became so */

@@ -39,6 +39,7 @@ uint64_t plex86_core_user_mode(struct plex86_core *core, uint64_t cr3, uint64_t 
 	core->stats.user_entries++;
 	core->user = true;
 	core->was_asked = core->ran = core->pause = false;
+	core->soon = 0;
 	core->sample_ns = 0;
 	core->accounted = icount;
 	core->emulating = PLEX86_BY_POLICY;

@@ -14,6 +14,7 @@
 
 /* The same if a few instructions will change it. */
 #define SOON_TICKS 100u
+#define SOON_TIMES 8
 
 /*
  * Lost spaces that are made again at once; each one after them doubles the time
@@ -59,11 +60,16 @@ enum plex86_verdict plex86_refuse(struct plex86_run *run, enum plex86_refusal r,
 			 plex86_refusal_name(r), detail ? ": " : "", detail ? detail : "");
 		core->host->log(PLEX86_LOG_INFO, line);
 	}
-	run->slice->wait.ticks = r == PLEX86_REFUSE_UPPER_HALF ? SOON_TICKS : REFUSED_TICKS;
+	run->slice->wait.ticks = REFUSED_TICKS;
+	if (r == PLEX86_REFUSE_UPPER_HALF && core->soon < SOON_TIMES)
+		run->slice->wait.ticks = SOON_TICKS << core->soon++;
 	return PLEX86_EMULATE;
 }
 
-/* Each loss in a row, but for the first few, doubles the time without spaces. */
+/*
+ * Each loss in a row, but for the first few, doubles the time without spaces.  One that could not be
+ * made counts as one until the next can.
+ */
 static void spare(struct plex86_core *core, uint64_t icount)
 {
 	unsigned int doubled;
@@ -145,5 +151,6 @@ static const char *why_no_space(int err)
 enum plex86_verdict plex86_no_space(struct plex86_run *run, int err)
 {
 	spare(run->core, run->slice->icount);
+	run->core->no_room = true;
 	return plex86_refuse(run, PLEX86_REFUSE_ENGINE, why_no_space(err));
 }

@@ -225,10 +225,10 @@ bool plex86_code_surprises(struct plex86_shadow *s, plex86_gva_t rip, bool long6
 	if (e->place == place && !(mask & ~e->mask))
 		return false;
 	found = plex86_filter_run(plex86_code_at(s, rip), at, long64, mask, &where);
-	if (!found || traps_at(s, n, i, rip, where)) {
+	if (!found)
 		*e = (struct plex86_expected){ .place = place, .mask = mask };
+	if (!found || traps_at(s, n, i, rip, where))
 		return false;
-	}
 	/* Nothing says where else; so no traps, and no copies with some. */
 	f->findings |= found;
 	f->flags |= PLEX86_FRAME_NO_COPY | PLEX86_FRAME_SURPRISE;

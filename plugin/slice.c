@@ -103,6 +103,9 @@ static enum plex86_verdict find_space(struct plex86_run *run, const struct plex8
 		err = plex86_space_make(w, paging, &run->space);
 		if (err)
 			return plex86_no_space(run, err);
+		if (core->no_room && core->losses)
+			core->losses--;
+		core->no_room = false;
 	}
 	run->space->account = run->slice->cr3;
 	return PLEX86_GO_ON;
@@ -297,6 +300,12 @@ static enum plex86_verdict stuck_at(struct plex86_run *run, plex86_gva_t at, boo
 	return verdict;
 }
 
+/* Natively at RIP, unless what is there is for Bochs. */
+static enum plex86_verdict go_on(struct plex86_run *run)
+{
+	return surprised(run) ? stuck_at(run, plex86_code_address(run->cpu), true) : PLEX86_GO_ON;
+}
+
 /* PLEX86_GO_ON: what the fault was about is mapped now. */
 static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex86_exit *exit)
 {
@@ -307,13 +316,13 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 	if (core->verify)
 		copied = plex86_verify_write(core->verify, run->space, at);
 	if (copied)
-		return copied > 0 && !time_is_up(run) ? PLEX86_GO_ON : end(run, PLEX86_SLICE_FAULT);
+		return copied > 0 && !time_is_up(run) ? go_on(run) : end(run, PLEX86_SLICE_FAULT);
 	switch (plex86_shadow_fault(run->space, at, rip, exit->access)) {
 	case PLEX86_FAULT_MAPPED:
 		core->stats.faults_mapped++;
 		if (time_is_up(run) || run->mapped++ >= MAX_FAULTS)
 			return end(run, PLEX86_SLICE_FAULT);
-		return surprised(run) ? stuck_at(run, rip, true) : PLEX86_GO_ON;
+		return go_on(run);
 	case PLEX86_FAULT_GUEST:
 		core->stats.faults_guest++;
 		/* If Bochs's TLB knows the page it sets no A bit, and each access would trap. */
@@ -326,7 +335,7 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 	core->stats.faults_stuck++;
 	if (plex86_code_check(run->space, at) == PLEX86_CODE_REFUSED &&
 	    may_execute(core, run->space, at) == PLEX86_CODE_OK)
-		return PLEX86_GO_ON;
+		return go_on(run);
 	return stuck_at(run, at, ((at.la ^ rip.la) & PLEX86_PAGE_MASK) == 0);
 }
 

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "insn.h"
 #include "verify.h"
 
 #define FX_ST	32
@@ -152,12 +153,16 @@ static bool same_seg(const struct plex86_seg *start, const struct plex86_seg *na
 static uint32_t host_kernel_touched(const struct plex86_verify *v)
 {
 	const struct plex86_cpu *end = &v->end;
-	uint8_t code[2];
+	unsigned int n, at = 0;
+	uint8_t code[15];
 
-	if (end->mode != PLEX86_MODE_64 || (v->world->caps->flags & PLEX86_CAP_SYSCALL_EXACT) ||
-	    plex86_verify_code(v, end->rip, code, 2) != 2)
+	if (end->mode != PLEX86_MODE_64 || (v->world->caps->flags & PLEX86_CAP_SYSCALL_EXACT))
 		return 0;
-	if (code[0] == 0x0f && code[1] == 0x05 && end->gpr[PLEX86_RCX] == end->rip + 2 &&
+	n = plex86_verify_code(v, end->rip, code, sizeof(code));
+	while (at < n && plex86_is_prefix(code[at], true))
+		at++;
+	if (at + 2 <= n && code[at] == 0x0f && code[at + 1] == 0x05 &&
+	    end->gpr[PLEX86_RCX] == end->rip + at + 2 &&
 	    !((end->gpr[PLEX86_R11] ^ end->rflags) & PLEX86_USER_FLAGS))
 		return 1u << PLEX86_RCX | 1u << PLEX86_R11;
 	return 0;

@@ -147,6 +147,8 @@ static unsigned int width(const char *text)
 		return 16;
 	if (starts(operand, "qword ptr"))
 		return 64;
+	if (starts(operand, "dword ptr"))
+		return 32;
 	if (memchr(operand, '[', len))
 		return 32;
 	if (operand[0] == 'r' && operand[1] >= '0' && operand[1] <= '9')

@@ -61,6 +61,15 @@ few_spaces() {		# few_spaces NAME
 		[ "$(stat "$1" spaces_evicted)" = 0 ]
 }
 
+# A process that has lost its space must earn another one.
+making_room() {
+	local created
+	created=$(stat three spaces_created)
+	echo "$created spaces, $(stat three spaces_evicted) evicted, $(stat three native_slices) slices"
+	[ "$(stat three spaces)" -le 3 ] && [ "$(stat three spaces_evicted)" -ge $((processes - 3)) ] &&
+		[ "$created" -le 500 ]
+}
+
 # Long bursts of the processes that compute, by the roots that they are in.
 roots() {
 	awk '$1 != "#" && $3 > 50000 { sub(/\*/, "", $1); n[$1]++ } END { for (r in n) if (n[r] > 5) print r, n[r] }' \
@@ -80,6 +89,9 @@ tap "it boots with two, and PCIDs" boot two two "enabled=1, stats=$work/two.json
 tap "and has isolation and PCIDs" eval 'has two pti 1 && has two pcid 1'
 tap "there are as few spaces" few_spaces two
 tap "both compute the same" diff <(hashes one) <(hashes two)
+tap "it boots with room for three" boot three one "enabled=1, max_spaces=3, stats=$work/three.json"
+tap "which are made again, but not all the time" making_room
+tap "and computes the same" diff <(hashes one) <(hashes three)
 tap "a trace of it can be written" boot traced two "enabled=1, trace=$work/trace"
 tap "in which processes keep their numbers" as_many_roots
 

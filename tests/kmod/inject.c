@@ -14,6 +14,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,6 +218,7 @@ static int step(const char *gdb_path, uint64_t start, uint64_t end, uint64_t stu
 
 int main(int argc, char **argv)
 {
+	signal(SIGPIPE, SIG_IGN);	/* QEMU ends while we write */
 	if (argc == 4 && !strcmp(argv[1], "storm"))
 		return storm(argv[2], atoi(argv[3]));
 	if (argc == 7 && !strcmp(argv[1], "step")) {

@@ -97,6 +97,7 @@ static void one_instruction(void)
 		{ "shl spl, cl", OF | AF | CF, 9 },
 		{ "shl word ptr ds:[rax], cl", OF | AF | CF, 16 },
 		{ "shl dword ptr ds:[rax], cl", OF | AF, 5 },
+		{ "shl dword ptr ds:0x0804a010, 0x10", OF | AF },
 		{ "sar ax, cl", OF | AF, 5 },
 		{ "rol eax, 0x05", OF },
 		{ "rcr eax, 1", 0 },
