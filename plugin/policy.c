@@ -17,6 +17,9 @@
 /* The first time in the red emulation goes on for twice the loss, at last for 2^MAX. */
 #define STRIKES_MAX 7
 
+/* In round trips, what of a loss counts so.  More than that has gone into pages, which are mapped now. */
+#define LOSS_MAX 4
+
 /* Bounds of the learned factor for space_worth, in quarters. */
 #define SCALE_UNIT 4
 #define SCALE_MAX (32 * SCALE_UNIT)
@@ -212,6 +215,7 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 static void book(struct plex86_policy *p, struct plex86_account *a, int64_t earned, int64_t cost)
 {
 	int64_t most = CREDIT_MAX * (int64_t)p->break_even;
+	uint64_t loss, counts = LOSS_MAX * p->break_even;
 
 	a->profit += earned - cost;
 	a->credit += earned - cost;
@@ -223,7 +227,10 @@ static void book(struct plex86_policy *p, struct plex86_account *a, int64_t earn
 		return;
 	if (a->strikes < STRIKES_MAX)
 		a->strikes++;
-	a->wait = (uint64_t)-a->credit << a->strikes;
+	loss = -a->credit;
+	if (counts > loss)
+		counts = loss;
+	a->wait = (loss - counts) + (counts << a->strikes);
 	a->credit = 0;
 }
 
