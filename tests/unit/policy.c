@@ -344,6 +344,27 @@ static void given_up(void)
 	}
 }
 
+/* What has gone into mapping is lost once, and not for 128 times as long. */
+static void large_losses(void)
+{
+	const uint64_t root = 0x8000;
+	uint64_t ask;
+	unsigned int i;
+
+	begin();
+	for (i = 0; i < 12; i++) {
+		plex86_policy_user(&p, root, icount);
+		icount += 2000 * p.break_even;
+		is(plex86_policy_plan(&p, root, 0x400000 + 64 * i, icount, true, &ask), PLEX86_PLAN_NATIVE,
+		   "native again");
+		plex86_policy_ran(&p, PLEX86_SLICE_STEP, 0, 1000 * TRIP, root, 0x400000, icount, icount);
+		is(plex86_policy_plan(&p, root, 0x400000, icount, true, &ask), PLEX86_PLAN_EMULATE,
+		   "it was a loss");
+		ok(ask >= 990 * p.break_even && ask <= 1000 * p.break_even + (4 * p.break_even << 7));
+		plex86_policy_kernel(&p, icount);
+	}
+}
+
 #define WORKERS 100
 #define SPACES 64
 
@@ -420,6 +441,7 @@ int main(void)
 	resumed();
 	new_spaces();
 	given_up();
+	large_losses();
 	too_many_for_all();
 	measured_speed();
 	return tap_done();
