@@ -44,6 +44,7 @@ X87(c1, 0x200u)
 X87(c2, 0x400u)
 X87(c3, 0x4000u)
 X87(top, 0x3800u)
+X87(de, 0x02u)
 X87(pe, 0x20u)
 X87(ze, 0x4u)
 X87(ue, 0x10u)
@@ -291,7 +292,8 @@ static const struct {
 	{ "cf", take_cf }, { "pf", take_pf }, { "af", take_af }, { "zf", take_zf },
 	{ "sf", take_sf }, { "of", take_of }, { "rf", take_rf }, { "flags", take_flags_ },
 	{ "c0", take_c0 }, { "c1", take_c1 }, { "c2", take_c2 }, { "c3", take_c3 },
-	{ "pe", take_pe }, { "ue", take_ue }, { "ze", take_ze }, { "es", take_es }, { "top", take_top },
+	{ "de", take_de }, { "pe", take_pe }, { "ue", take_ue }, { "ze", take_ze }, { "es", take_es },
+	{ "top", take_top },
 	{ "mx-no-de", take_mx_no_de }, { "mx-no-ue", take_mx_no_ue },
 	{ "mx-de", take_mx_de }, { "mx-ue", take_mx_ue }, { "mx-pe", take_mx_pe },
 	{ "mx-flags", take_mx_flags },
