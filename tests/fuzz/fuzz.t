@@ -172,12 +172,13 @@ done <<-END
 	7010 memory $vector,vpshufbitqmb,vfmadd*
 END
 
-# What came once and not again, alone or among the others, is not explained by that.
+# What came once and not again, alone or among the others, is not explained by that.  The case is one
+# that does not branch to others before it ends.
 once() {		# once AGAIN: explained, of a bit that is wrong in RAX of one of 50 cases
 	local bytes=("$fuzzer" -k code64 -r -s 3 -n 50 -t "$top_srcdir/tools/fuzz/known")
 	if [ ! -e "$work/once" ]; then
 		"${bytes[@]}" make "$work/right" && run_cases "$work/right" &&
-			cp "$work/right" "$work/wrong" && "$fuzzer" spoil "$work/wrong" 33 322 &&
+			cp "$work/right" "$work/wrong" && "$fuzzer" spoil "$work/wrong" 20 322 &&
 			"${bytes[@]}" compare "$work/right" "$work/wrong" "$work/once" >"$work/log" &&
 			run_cases "$work/once" || return
 	fi

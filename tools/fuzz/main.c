@@ -300,13 +300,39 @@ static bool behind_prefixes(const struct narrowed *n)
 }
 
 /*
+ * Does a branch of random bytes lead out of the case, to those beside it?  One behind the place where
+ * it ended has not been taken.
+ */
+static bool branches_out(const struct narrowed *n)
+{
+	const uint64_t last = n->a->ip > n->b->ip ? n->a->ip : n->b->ip;
+	struct narrowed m = *n;
+	int64_t to;
+
+	if (!maker.kind.bytes || !narrowed_at(&m, &maker.kind, 0))
+		return false;
+	do {
+		if (!m.decoded || m.insn.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE ||
+		    !m.insn.raw.imm[0].is_relative)
+			continue;
+		to = m.insn_at + m.insn.length + m.insn.raw.imm[0].value.s;
+		if (to < 0 || to >= n->origin->len)
+			return true;
+	} while (narrowed_next(&m, &maker.kind) && m.insn_at < last);
+	return false;
+}
+
+/*
  * Alone it does not differ, and among the others it did once and not again: whatever that was, no
- * instruction does it.  But a loop may or may not come to its end in time.
+ * instruction does it.  But a loop may or may not come to its end in time, and the page of a case
+ * beside it, to which it branches, may be native once, and Bochs's then.
  */
 static bool came_once(const struct narrowed *n)
 {
 	struct diff d;
 
+	if (branches_out(n))
+		return false;
 	return n->vanished && n->record < again.head.cases && n->a->vector != FUZZ_ENDLESS &&
 	       n->b->vector != FUZZ_ENDLESS &&
 	       compare(n->a, file_record(&again, n->record), n->avx512, &d);
