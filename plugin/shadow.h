@@ -299,6 +299,14 @@ bool plex86_clean_seams(struct plex86_shadow *s, uint64_t la, plex86_gpa_t gpa);
  */
 void plex86_check_next(struct plex86_shadow *s, uint64_t la);
 
+/*
+ * An instruction begins at @rip, since native code is about to go on there (@long64: 64-bit code).
+ * Does it lead to one that is for Bochs, which decoding without that knowledge has not found?
+ * Then the page is for Bochs from now on.  Findings in @harmless would do no harm in this state.
+ */
+bool plex86_code_surprises(struct plex86_shadow *s, plex86_gva_t rip, bool long64,
+			   uint32_t harmless);
+
 /* ---- shadow_code.c ---- */
 
 /*
@@ -327,14 +335,6 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la);
 
 /* Bytes of the page at @la as guest code sees them, if it is mapped executable; or NULL. */
 const uint8_t *plex86_code_at(struct plex86_shadow *s, plex86_gva_t la);
-
-/*
- * An instruction begins at @rip, since native code is about to go on there (@long64: 64-bit code).
- * Does it lead to one that is for Bochs, which decoding without that knowledge has not found?
- * Then the page is for Bochs from now on.  Findings in @harmless would do no harm in this state.
- */
-bool plex86_code_surprises(struct plex86_shadow *s, plex86_gva_t rip, bool long64,
-			   uint32_t harmless);
 
 /*
  * Native code wants to read entry @index of leaf @n, a copy that can't be.  Bochs

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the filter finds in a page of a space: by its bytes and instructions, which its
- * frame remembers, and by what of it belongs to the page before.
+ * frame remembers, by what of it belongs to the page before, and by where native code goes on.
  */
 #include "filter.h"
 #include "shadow.h"
@@ -116,4 +116,49 @@ void plex86_check_next(struct plex86_shadow *s, uint64_t la)
 	/* The rest does not depend on what comes before. */
 	if (early & PLEX86_FOUND_GUESSED)
 		plex86_unmap_at(s, next);
+}
+
+/* Entry @i of leaf @n, with the page of @la, can be executed: does it trap at the offset @where? */
+static bool traps_at(struct plex86_shadow *s, struct plex86_node *n, unsigned int i,
+		     plex86_gva_t la, size_t where)
+{
+	struct plex86_copies *c = &s->world->copies;
+
+	if (n->prot[i] == PLEX86_PROT_EXEC)
+		return plex86_copy_traps(c, plex86_copy_find(c, n->frame[i]),
+					 plex86_code_at(s, la), where);
+	return plex86_traps_at(&s->traps, (la.la & PLEX86_PAGE_MASK) + where);
+}
+
+bool plex86_code_surprises(struct plex86_shadow *s, plex86_gva_t rip, bool long64,
+			   uint32_t harmless)
+{
+	const uint32_t mask = forbidden(s, rip.la) & PLEX86_FOUND_DECODED & ~harmless;
+	struct plex86_node *n = mask ? plex86_tree_leaf(s, rip, false) : NULL;
+	const uint32_t at = rip.la & ~PLEX86_PAGE_MASK;
+	const unsigned int i = n ? plex86_leaf_index(n, rip) : 0;
+	struct plex86_expected *e;
+	struct plex86_frame *f;
+	uint64_t place;
+	uint32_t found;
+	size_t where;
+
+	if (!n || !(n->prot[i] & PLEX86_PROT_EXEC))
+		return false;
+	f = &s->world->frames[n->frame[i]];
+	place = (uint64_t)f->scan << 13 | at << 1 | long64;
+	e = &s->world->expected[(place ^ place >> 13) % PLEX86_EXPECTED];
+	if (e->place == place && !(mask & ~e->mask))
+		return false;
+	found = plex86_filter_run(plex86_code_at(s, rip), at, long64, mask, &where);
+	if (!found)
+		*e = (struct plex86_expected){ .place = place, .mask = mask };
+	if (!found || traps_at(s, n, i, rip, where))
+		return false;
+	/* Nothing says where else; so no traps, and no copies with some. */
+	f->findings |= found;
+	f->flags |= PLEX86_FRAME_NO_COPY | PLEX86_FRAME_SURPRISE;
+	s->world->stats.surprises++;
+	plex86_frame_revoke(s->world, n->frame[i], PLEX86_PROT_EXEC);
+	return true;
 }
