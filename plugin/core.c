@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core_internal.h"
 
@@ -13,22 +12,6 @@
  * 600 MIPS were seen on the machines that this was written on.
  */
 #define INSN_NS_GUESS 3.0
-
-uint64_t plex86_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
-}
-
-uint64_t plex86_thread_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
-}
 
 static int try_engine(struct plex86_core *core, const struct plex86_engine_ops *ops,
 		      char why[PLEX86_WHY_LEN])

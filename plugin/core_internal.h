@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "core.h"
 #include "filter.h"
+#include "now.h"
 #include "policy.h"
 #include "shadow.h"
 #include "stats.h"
@@ -64,10 +65,5 @@ void plex86_core_account(struct plex86_core *core, uint64_t icount);
 
 /* The page at hand is for Bochs: ask again when it has been left. */
 void plex86_core_leave_page(struct plex86_core *core, struct plex86_wait *wait);
-
-uint64_t plex86_now_ns(void);
-
-/* CPU time of this thread, so that a busy host does not look like a slow Bochs. */
-uint64_t plex86_thread_ns(void);
 
 #endif /* PLEX86_CORE_INTERNAL_H */

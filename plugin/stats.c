@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "now.h"
 #include "stats.h"
 
 static const char *const exit_names[] = {
@@ -36,14 +36,6 @@ static struct json_object *sub(struct json_object *o, const char *key)
 
 	json_object_object_add(o, key, s);
 	return s;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
 }
 
 static void put_shadow(struct json_object *o, const struct plex86_shadow_stats *m)
@@ -96,7 +88,7 @@ static struct json_object *build(const struct plex86_stats *s, const struct plex
 
 	put(o, "version", 1);
 	json_object_object_add(o, "engine", json_object_new_string(c->engine));
-	put(o, "wall_ns", now_ns() - s->opened_ns);
+	put(o, "wall_ns", plex86_now_ns() - s->opened_ns);
 
 	sect = sub(o, "user");
 	put(sect, "entries", s->user_entries);

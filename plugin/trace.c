@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "now.h"
 #include "trace.h"
 
 #define ROOTS 65536		/* numbers for so many values of CR3; then they repeat */
@@ -22,14 +22,6 @@ struct plex86_trace {
 	struct { uint64_t cr3; uint32_t number; } roots[ROOTS];
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
-}
-
 int plex86_trace_open(struct plex86_trace **trace, const char *path)
 {
 	struct plex86_trace *t = calloc(1, sizeof(*t));
@@ -43,7 +35,7 @@ int plex86_trace_open(struct plex86_trace **trace, const char *path)
 		free(t);
 		return err;
 	}
-	t->opened_ns = now_ns();
+	t->opened_ns = plex86_now_ns();
 	*trace = t;
 	return 0;
 }
@@ -79,7 +71,7 @@ void plex86_trace_begin(struct plex86_trace *t, uint64_t cr3, uint64_t rip, uint
 
 static void mark_time(struct plex86_trace *t)
 {
-	uint64_t now = now_ns() - t->opened_ns;
+	uint64_t now = plex86_now_ns() - t->opened_ns;
 
 	if (t->mark_ns && now - t->mark_ns < MARK_NS)
 		return;

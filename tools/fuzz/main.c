@@ -34,14 +34,18 @@ static const char usage_text[] =
 "  -i LIST   make: only these instructions, named as in the table\n"
 "  -1        make: one in each case\n"
 "  -t FILE   table of known differences\n"
-"  -w FILE   explain: B once more; what differs neither there nor in Q came once only\n"
+"  -w FILE   explain: B once more, and again; what differs in none and not in Q came once only\n"
 "  -a        explain: show also what is explained\n";
+
+#define AGAIN_MAX	16
 
 static struct maker maker;
 static uint32_t first, count = BLOCK_CASES;
-static const char *table_path, *again_path;
+static const char *table_path;
 static bool show_all;
-static struct case_file again;		/* -w, or without cases */
+static const char *again_path[AGAIN_MAX];	/* -w */
+static struct case_file again[AGAIN_MAX];
+static int agains;
 
 static void usage(void)
 {
@@ -331,11 +335,14 @@ static bool came_once(const struct narrowed *n)
 {
 	struct diff d;
 
-	if (branches_out(n))
+	if (!n->vanished || n->a->vector == FUZZ_ENDLESS || n->b->vector == FUZZ_ENDLESS ||
+	    branches_out(n))
 		return false;
-	return n->vanished && n->record < again.head.cases && n->a->vector != FUZZ_ENDLESS &&
-	       n->b->vector != FUZZ_ENDLESS &&
-	       compare(n->a, file_record(&again, n->record), n->avx512, &d);
+	for (int i = 0; i < agains; i++)
+		if (n->record >= again[i].head.cases ||
+		    !compare(n->a, file_record(&again[i], n->record), n->avx512, &d))
+			return false;
+	return agains;
 }
 
 static void judge(const struct narrowed *n, void *arg)
@@ -406,9 +413,9 @@ static int do_explain(char **path, bool with_third)
 	struct four r;
 
 	read_four(&r, path);
-	if (again_path) {
-		must_read(&again, again_path);
-		must_be_complete(&again, again_path);
+	for (int i = 0; i < agains; i++) {
+		must_read(&again[i], again_path[i]);
+		must_be_complete(&again[i], again_path[i]);
 	}
 	for (int i = 0; with_third && i < 3; i++) {
 		must_read(&f[i], path[4 + i]);
@@ -473,7 +480,11 @@ int main(int argc, char **argv)
 		case 'i': maker.only = optarg; break;
 		case '1': maker.single = true; break;
 		case 't': table_path = optarg; break;
-		case 'w': again_path = optarg; break;
+		case 'w':
+			if (agains == AGAIN_MAX)
+				usage();
+			again_path[agains++] = optarg;
+			break;
 		case 'a': show_all = true; break;
 		default: usage();
 		}
