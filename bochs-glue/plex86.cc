@@ -37,7 +37,6 @@ public:
 private:
   int timer;
   pid_t pid;
-  struct sigaction old_usr2;
   const char *obstacle(void);
   void give_up(bool named, const char *why);
 };
@@ -176,11 +175,6 @@ void bx_plex86_c::init(void)
     give_up(named, "the guest's memory is not where it was expected");
     return;
   }
-  struct sigaction sa;
-  memset(&sa, 0, sizeof(sa));
-  sa.sa_handler = on_sigusr2;
-  sa.sa_flags = SA_RESTART;
-  sigaction(SIGUSR2, &sa, &old_usr2);
   BX_INFO(("user code runs on engine '%s'", plex86_core_engine_name(core)));
 }
 
@@ -217,10 +211,10 @@ void bx_plex86_c::stop(void)
   if (plex86_trace_stop() < 0)
     BX_ERROR(("the trace is not complete: it could not be written"));
   if (! core) return;
-  sigaction(SIGUSR2, &old_usr2, NULL);
   plex86_hooks_init(NULL, timer);
-  plex86_core_close(core);
-  core = NULL;
+  struct plex86_core *closing = core;
+  core = NULL; // SIGUSR2 may come
+  plex86_core_close(closing);
 }
 
 static void end(void)
@@ -269,7 +263,8 @@ static Bit32s parse_options(const char *context, int num_params, char *params[])
   }
   bx_list_c *base = (bx_list_c *) SIM->get_param(BXPN_PLEX86);
   for (int i = 1; i < num_params; i++) {
-    if (SIM->parse_param_from_list(context, params[i], base) < 0)
+    // Of a "=" alone Bochs would compare a name that there is none of.
+    if (*params[i] == '=' || SIM->parse_param_from_list(context, params[i], base) < 0)
       BX_ERROR(("%s: unknown or wrong parameter for plex86 ignored: '%s'", context, params[i]));
   }
   return 0;
@@ -303,17 +298,31 @@ static bool fits_this_bochs(void)
   return true;
 }
 
+// As long as the plugin is there, accelerating or not, and when it has gone: the signal must
+// not end Bochs, and the guest.
+static void handle_sigusr2(void (*how)(int))
+{
+  struct sigaction sa;
+
+  memset(&sa, 0, sizeof(sa));
+  sa.sa_handler = how;
+  sa.sa_flags = SA_RESTART;
+  sigaction(SIGUSR2, &sa, NULL);
+}
+
 #pragma GCC visibility push(default)
 PLUGIN_ENTRY_FOR_MODULE(plex86)
 {
   if (mode == PLUGIN_INIT) {
     thePlex86 = new bx_plex86_c();
+    handle_sigusr2(on_sigusr2);
     BX_REGISTER_DEVICE_DEVMODEL(plugin, type, thePlex86, "plex86");
     init_options();
     SIM->register_addon_option("plex86", parse_options, save_options);
     fits = fits_this_bochs();
     if (fits) plex86_hooks_register(is_enabled, scratch_size, end);
   } else if (mode == PLUGIN_FINI) {
+    handle_sigusr2(SIG_IGN);
     delete thePlex86;
     thePlex86 = NULL;
     if (fits) plex86_hooks_unregister();

@@ -84,7 +84,10 @@ static void sample_speed(struct plex86_core *core, uint64_t icount)
 /* The root alone is enough for a guess; the slice looks at the whole key. */
 static bool is_root(const struct plex86_shadow *s, uint64_t cr3)
 {
-	return ((s->paging.root ^ cr3) & PLEX86_PTE_ADDR) == 0;
+	/* PAE's is of 32 bytes, so that many processes can have theirs in one page. */
+	const uint64_t mask = s->paging.mode == PLEX86_PAGING_PAE ? PLEX86_PAE_ROOT : PLEX86_PTE_ADDR;
+
+	return ((s->paging.root ^ cr3) & mask) == 0;
 }
 
 static bool any_space(struct plex86_core *core, uint64_t cr3)

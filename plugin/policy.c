@@ -8,6 +8,9 @@
 
 #define HOT_MAX 32
 
+/* An account can be in so many places, one of which is its own by the root. */
+#define WAYS 4
+
 /* One instruction on, wherever that may be. */
 #define ANYWHERE UINT64_MAX
 
@@ -69,14 +72,35 @@ static struct plex86_burst *burst(struct plex86_policy *p, uint64_t root, uint64
 	return b;
 }
 
+/* That of @root, or of those that share its places the one that was not wanted for longest. */
+static struct plex86_account *place_of(struct plex86_policy *p, uint64_t root)
+{
+	struct plex86_account *a = &p->accounts[mix(root) % (PLEX86_POLICY_PROCESSES / WAYS) * WAYS];
+	struct plex86_account *oldest = a, *end = a + WAYS;
+
+	for (; a < end; a++) {
+		if (a->root == root)
+			return a;
+		if (a->wanted < oldest->wanted)
+			oldest = a;
+	}
+	return oldest;
+}
+
+static void new_account(struct plex86_policy *p, struct plex86_account *a, uint64_t root)
+{
+	memset(a, 0, sizeof(*a));
+	a->root = root;
+	a->wanted = ++p->looked_up;
+}
+
 static struct plex86_account *account(struct plex86_policy *p, uint64_t root)
 {
-	struct plex86_account *a = &p->accounts[mix(root) % PLEX86_POLICY_PROCESSES];
+	struct plex86_account *a = place_of(p, root);
 
-	if (a->root != root) {
-		memset(a, 0, sizeof(*a));
-		a->root = root;
-	}
+	if (a->root != root)
+		new_account(p, a, root);
+	a->wanted = ++p->looked_up;
 	return a;
 }
 
@@ -132,13 +156,12 @@ void plex86_policy_reborn(struct plex86_policy *p, uint64_t root)
 	struct plex86_account *a = account(p, root);
 
 	settle(p, a);
-	memset(a, 0, sizeof(*a));
-	a->root = root;
+	new_account(p, a, root);
 }
 
 void plex86_policy_gave_up(struct plex86_policy *p, uint64_t root)
 {
-	struct plex86_account *a = &p->accounts[mix(root) % PLEX86_POLICY_PROCESSES];
+	struct plex86_account *a = place_of(p, root);
 
 	if (a->root != root || !a->has_space)
 		return;
@@ -183,7 +206,7 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 	advance(p, icount);
 	if (a->resume) {
 		a->resume = false;
-		if (has_space && (a->resume_rip == ANYWHERE || rip == a->resume_rip))
+		if (has_space && !a->wait && (a->resume_rip == ANYWHERE || rip == a->resume_rip))
 			return PLEX86_PLAN_NATIVE;
 		a->begun = false;
 		a->length = 0;

@@ -37,6 +37,7 @@
 /* A guest process, by the root of its page tables. */
 struct plex86_account {
 	uint64_t root;
+	uint64_t wanted;	/* when last, as a number */
 	uint64_t emulated;	/* instructions of it that Bochs has executed */
 	int64_t credit;		/* earned by native code, not yet lost again; bounded */
 	int64_t profit;		/* of its space so far */
@@ -66,6 +67,7 @@ struct plex86_policy {
 
 	/* Mean length of the bursts that began at one place, 0: not seen yet. */
 	struct plex86_burst { uint32_t tag, length; } bursts[PLEX86_POLICY_BURSTS];
+	uint64_t looked_up;	/* accounts, so far */
 	struct plex86_account accounts[PLEX86_POLICY_PROCESSES];
 };
 

@@ -128,6 +128,7 @@ struct plex86_world {
 	struct plex86_frame *frames;
 	uint64_t nframes;
 	uint32_t scans;			/* of pages of code so far */
+	uint32_t swept;			/* the same, when all were last forgotten */
 	struct plex86_node **nodes;
 	uint32_t nnodes, maxnodes, freenode;
 	uint32_t alive, most;		/* nodes that there are, and may be */

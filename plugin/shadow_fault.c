@@ -132,7 +132,8 @@ enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva
 		return PLEX86_FAULT_STUCK;
 	if (got != want && !((access & PLEX86_ACCESS_KNOWN) && !(access & PLEX86_ACCESS_WRITE)))
 		return PLEX86_FAULT_STUCK;
-	if (!had)
+	/* Pages of code that the guest has mapped since are there for reading. */
+	if (!had || fetch)
 		map_around(n, index, fetch);
 	return PLEX86_FAULT_MAPPED;
 }

@@ -59,6 +59,10 @@ void plex86_world_drop_all(struct plex86_world *w)
 
 	while (w->nspaces)
 		plex86_space_kill(w->spaces[w->nspaces - 1]);
+	/* A guest may have its BIOS move the A20 gate all the time, and run no user code at all. */
+	if (w->swept == w->scans)
+		return;
+	w->swept = w->scans;
 	for (i = 0; i < w->nframes; i++)
 		w->frames[i].flags &= ~PLEX86_FRAME_SCANNED;
 }

@@ -49,7 +49,6 @@
 enum plex86_tolerated {
 	PLEX86_TOLERATED_FLAGS,		/* flags that the manual leaves undefined */
 	PLEX86_TOLERATED_X87_POINTERS,	/* FIP, FDP, FOP */
-	PLEX86_TOLERATED_X87_EMPTY,	/* contents of registers that are tagged empty */
 	PLEX86_TOLERATED_TRAP,		/* what the trapping instruction has written already */
 	PLEX86_TOLERATED_APPROXIMATION,	/* RCPPS and its like, x87 transcendentals */
 	PLEX86_TOLERATED_RANDOM,	/* RDRAND, RDSEED */

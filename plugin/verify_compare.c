@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Are two states the same?  Bit for bit, but for what no program can rely on:
- * contents of x87 registers that are tagged empty, and the x87 pointers, which
- * AMD's processors keep only while an exception is pending (APM vol. 2, 11.4.4,
- * FXSAVE) and Intel's only for some instructions (SDM vol. 1, 8.1.8).
+ * Are two states the same?  Bit for bit, but for what no program can rely on: the
+ * x87 pointers, which AMD's processors keep only while an exception is pending (APM
+ * vol. 2, 11.4.4, FXSAVE) and Intel's only for some instructions (SDM vol. 1, 8.1.8).
+ * x87 registers that are tagged empty count: MMX instructions and FXSAVE see them.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -47,24 +47,11 @@ static uint32_t get_mxcsr(const struct plex86_vec *v)
 	return mxcsr;
 }
 
-static bool tagged(const struct x87 *x, unsigned int st)
-{
-	return x->tags >> ((st + (x->fsw >> 11)) & 7) & 1;
-}
-
 static bool same_x87(const struct x87 *a, const struct x87 *b, uint32_t *excused)
 {
-	unsigned int i;
-
-	if (a->fcw != b->fcw || a->fsw != b->fsw || a->tags != b->tags)
+	if (a->fcw != b->fcw || a->fsw != b->fsw || a->tags != b->tags ||
+	    memcmp(a->st, b->st, sizeof(a->st)))
 		return false;
-	for (i = 0; i < 8; i++) {
-		if (!memcmp(a->st[i], b->st[i], 10))
-			continue;
-		if (tagged(a, i))
-			return false;
-		*excused |= 1u << PLEX86_TOLERATED_X87_EMPTY;
-	}
 	if (memcmp(a->pointers, b->pointers, sizeof(a->pointers)))
 		*excused |= 1u << PLEX86_TOLERATED_X87_POINTERS;
 	return true;

@@ -302,7 +302,6 @@ const char *plex86_tolerated_name(enum plex86_tolerated t)
 	static const char *const names[] = {
 		[PLEX86_TOLERATED_FLAGS] = "undefined-flags",
 		[PLEX86_TOLERATED_X87_POINTERS] = "x87-pointers",
-		[PLEX86_TOLERATED_X87_EMPTY] = "x87-empty-registers",
 		[PLEX86_TOLERATED_TRAP] = "trapping-instruction",
 		[PLEX86_TOLERATED_APPROXIMATION] = "approximations",
 		[PLEX86_TOLERATED_RANDOM] = "random-numbers",

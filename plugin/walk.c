@@ -27,7 +27,7 @@ int plex86_paging_from_cr(struct plex86_paging *p, uint64_t cr0, uint64_t cr3, u
 		p->pke = cr4 & CR4_PKE;
 	} else if (cr4 & CR4_PAE) {
 		p->mode = PLEX86_PAGING_PAE;
-		p->root = cr3 & UINT64_C(0xffffffe0);
+		p->root = cr3 & PLEX86_PAE_ROOT;
 		memcpy(p->pdpte, pdpte, sizeof(p->pdpte));
 	} else {
 		p->mode = PLEX86_PAGING_32;

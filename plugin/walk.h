@@ -48,6 +48,7 @@ int plex86_paging_from_cr(struct plex86_paging *p, uint64_t cr0, uint64_t cr3, u
 #define PLEX86_PTE_NX	(UINT64_C(1) << 63)
 #define PLEX86_PTE_KEY	(UINT64_C(15) << 59)
 #define PLEX86_PTE_ADDR	UINT64_C(0x000ffffffffff000)
+#define PLEX86_PAE_ROOT	UINT64_C(0x00000000ffffffe0)	/* in CR3 */
 
 /* Levels: 1 = page table, 2 = page directory, 3 = PDPT, 4 = PML4. */
 unsigned int plex86_paging_levels(const struct plex86_paging *p);

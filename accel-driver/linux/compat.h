@@ -13,6 +13,12 @@
 #include <asm/nospec-branch.h>
 #include <asm/special_insns.h>
 
+/* Linux 6.16 has renamed the accessors, and left wrappers for most of them. */
+#ifdef PLEX86_HAVE_RDMSRQ
+#undef rdmsrl_safe
+#define rdmsrl_safe rdmsrq_safe
+#endif
+
 /* Numbers from the manuals, for kernels that do not name them. */
 #define PLEX86_CR4_CET		BIT(23)
 #define PLEX86_CR4_FRED		BIT(32)
@@ -56,6 +62,27 @@ static inline bool plex86_kernel_uses_ibrs(void)
 	return boot_cpu_has(X86_FEATURE_KERNEL_IBRS);
 #else
 	return false;
+#endif
+}
+
+/* Does the kernel issue an IBPB on the way to user mode if a VM has run (VMSCAPE)? */
+static inline bool plex86_cpu_needs_exit_ibpb(void)
+{
+#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+	return boot_cpu_has(X86_FEATURE_IBPB_EXIT_TO_USER);
+#else
+	return false;
+#endif
+}
+
+/* Zen 1: #DE may let user code see the quotient of the last division in speculation (DIV0). */
+static inline void plex86_clear_divider(void)
+{
+#ifdef X86_BUG_DIV0
+	unsigned long quotient = 0, remainder = 0;
+
+	if (boot_cpu_has_bug(X86_BUG_DIV0))
+		asm volatile("div %2" : "+a"(quotient), "+d"(remainder) : "r"(1ul) : "cc");
 #endif
 }
 

@@ -130,6 +130,7 @@ struct plex86_vcpu {
 	bool timer_armed;
 	int timer_cpu;
 	u64 timer_expiry;
+	unsigned long switches;		/* of this thread, up to the last stay */
 	bool host_debug;		/* the host has breakpoints armed */
 	u64 saved_msr[PLEX86_MAX_MSRS];
 	u32 msr_changed;		/* bitmap: saved_msr[] must be written back */

@@ -128,32 +128,14 @@ static void set_msrs(struct plex86_vcpu *v)
 	}
 }
 
-/*
- * Interrupts that were served may have changed an MSR (KVM's first VM sets EFER.SVME by
- * one): what they wrote is what plex86_switch_end() has to leave behind.
- */
-static void renew_msrs(struct plex86_vcpu *v)
+static void restore_msrs(struct plex86_vcpu *v)
 {
 	unsigned int i;
 
-	for (i = 0; i < plex86_host.nmsr; i++) {
-		u64 clear = plex86_host.msr[i].clear, set = plex86_host.msr[i].set;
-		u64 now, ours, want;
-
-		if (!(v->msr_changed & (1u << i)))
-			continue;
-		rdmsrl(plex86_host.msr[i].msr, now);
-		ours = (v->saved_msr[i] & ~clear) | set;
-		if (now == ours)
-			continue;
-		if ((now ^ ours) & (clear | set))
-			v->saved_msr[i] = now;
-		else
-			v->saved_msr[i] =
-				(now & ~(clear | set)) | (v->saved_msr[i] & (clear | set));
-		want = (now & ~clear) | set;
-		if (want != now)
-			wrmsrl(plex86_host.msr[i].msr, want);
+	for (i = 0; v->msr_changed; i++) {
+		if (v->msr_changed & (1u << i))
+			wrmsrl(plex86_host.msr[i].msr, v->saved_msr[i]);
+		v->msr_changed &= ~(1u << i);
 	}
 }
 
@@ -173,6 +155,19 @@ static void note_host(struct plex86_vcpu *v)
 	v->host_debug = hw_breakpoint_active();
 }
 
+/*
+ * On CPUs where a VM's branch history reaches others (VMSCAPE) the kernel has a barrier on the way
+ * to user mode, which this thread does not pass if KVM's had the CPU within an ioctl.
+ */
+static bool other_ran(struct plex86_vcpu *v)
+{
+	unsigned long switches = current->nvcsw + current->nivcsw;
+	bool any = switches != v->switches;
+
+	v->switches = switches;
+	return any && plex86_cpu_needs_exit_ibpb();
+}
+
 /* Once per stay on a CPU with preemption off: what interrupts don't undo. */
 void plex86_switch_begin(struct plex86_vcpu *v, struct plex86_space *s)
 {
@@ -185,7 +180,7 @@ void plex86_switch_begin(struct plex86_vcpu *v, struct plex86_space *s)
 	v->nx->guest_cr3 = guest_cr3(s);
 	if (v->generation != s->generation)
 		load_descriptors(v, s);
-	if (this_cpu_read(last_vm) != v->vm_id) {
+	if (this_cpu_read(last_vm) != v->vm_id || other_ran(v)) {
 		/* Another guest's branch history must not steer this one. */
 		if (boot_cpu_has(X86_FEATURE_IBPB))
 			wrmsrl(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
@@ -197,18 +192,12 @@ void plex86_switch_begin(struct plex86_vcpu *v, struct plex86_space *s)
 
 void plex86_switch_end(struct plex86_vcpu *v)
 {
-	unsigned int i;
-
 	/*
 	 * The guest's events left SS null, as all that come from user mode do.
 	 * System calls must not end so: see X86_BUG_SYSRET_SS_ATTRS.
 	 */
 	loadsegment(ss, __KERNEL_DS);
-	for (i = 0; v->msr_changed; i++) {
-		if (v->msr_changed & (1u << i))
-			wrmsrl(plex86_host.msr[i].msr, v->saved_msr[i]);
-		v->msr_changed &= ~(1u << i);
-	}
+	restore_msrs(v);
 }
 
 static void load_debug(const struct plex86_entry *e)
@@ -257,6 +246,7 @@ void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_
 		wrpkru(PLEX86_GUEST_PKRU);
 	}
 
+	plex86_clear_divider();
 	nexus_enter(nx);
 
 	if (s->exec_only)
@@ -298,6 +288,11 @@ bool plex86_switch_serve_host(struct plex86_vcpu *v)
 		return nx->abort == NX_ABORT_RETRY;
 	v->loop.run.host_nmis += mc + nmi;
 	v->loop.run.host_irqs += irq;
+	/*
+	 * Such code may write these MSRs, or read one and keep what it read: KVM's first VM does
+	 * both by an interrupt (EFER.SVME; TSC_AUX, which KVM takes for the host's from then on).
+	 */
+	restore_msrs(v);
 	if (mc)
 		asm volatile("int $18");
 	if (nmi)
@@ -306,7 +301,7 @@ bool plex86_switch_serve_host(struct plex86_vcpu *v)
 		gate = (gate_desc *)nx->host_idtr.address + vector;
 		nexus_call_gate(gate_offset(gate));
 	}
-	renew_msrs(v);
+	set_msrs(v);
 	note_host(v);
 	/* One that was noted in the nexus is not what ended the run. */
 	return irq || nx->abort == NX_ABORT_RETRY || vector == X86_TRAP_NMI ||

@@ -81,24 +81,33 @@ void process_try_regs(const struct plex86_engine *e, uint64_t rip, struct user_r
 	r->orig_rax = ~0ull;
 }
 
-/* Run what is at @offset of the stub's code. */
-static int try_stub(struct plex86_space *s, uint64_t offset, struct user_regs_struct *in,
-		    struct stop *out)
+/*
+ * Run @n bytes of code, with an INT3 behind them.  They are in the container for as long as that
+ * takes: the guest might find them.
+ */
+static int try_code(struct plex86_space *s, const uint8_t *code, size_t n,
+		    struct user_regs_struct *in, struct stop *out)
 {
-	process_try_regs(s->engine, s->stub + offset, in);
-	return process_try(s, in, out);
+	uint8_t *scratch = s->engine->stub + STUB_SCRATCH;
+	int err;
+
+	memcpy(scratch, code, n);
+	scratch[n] = OP_INT3;
+	process_try_regs(s->engine, s->stub + STUB_SCRATCH, in);
+	err = process_try(s, in, out);
+	memset(scratch, 0, n + 1);
+	return err;
 }
+
+#define CODE(...) (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ })
 
 /* Does INT @n fault where it is, as the IDT has it on all other hosts, and change nothing? */
 static int try_intn(struct plex86_space *s, unsigned int n, bool *faults)
 {
-	const uint8_t code[] = { OP_INTN, (uint8_t)n, OP_INT3 };
 	struct user_regs_struct in;
 	struct stop out;
-	int err;
+	int err = try_code(s, CODE(OP_INTN, (uint8_t)n), &in, &out);
 
-	memcpy(s->engine->stub + STUB_SCRATCH, code, sizeof(code));
-	err = try_stub(s, STUB_SCRATCH, &in, &out);
 	if (err)
 		return err;
 	/* The general registers but ORIG_RAX and RSP come first. */
@@ -154,7 +163,7 @@ static int probe_fsbase(struct plex86_space *s)
 	int err;
 
 	s->engine->fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
-	err = try_stub(s, STUB_OFFSET(stub_wrfsbase), &in, &out);
+	err = try_code(s, CODE(0xf3, 0x48, 0x0f, 0xae, 0xd0), &in, &out);	/* WRFSBASE RAX */
 	if (!err && (!s->engine->fsgsbase ||
 		     (out.regs.rip != in.rip && out.regs.fs_base != in.rax)))
 		s->engine->caps.flags |= PLEX86_CAP_BASES_LOST;
@@ -174,7 +183,7 @@ static int probe_tsc(struct plex86_space *s)
 		caps->flags &= ~PLEX86_CAP_TSC_SWITCH;
 		return err == -ESRCH ? err : 0;
 	}
-	err = try_stub(s, STUB_OFFSET(stub_rdtsc), &in, &out);
+	err = try_code(s, CODE(0x0f, 0x31), &in, &out);
 	if (err || !process_stopped_at(&out, SIGSEGV, in.rip))
 		caps->flags &= ~PLEX86_CAP_TSC_SWITCH;
 	return err ? err : space_trap_tsc(s, false);
@@ -188,7 +197,7 @@ static int probe_cpuid(struct plex86_space *s)
 
 	if (!(s->engine->features & PROCESS_HAS_CPUID_FAULT))
 		return 0;
-	err = try_stub(s, STUB_OFFSET(stub_cpuid), &in, &out);
+	err = try_code(s, CODE(0x0f, 0xa2), &in, &out);
 	if (!err && process_stopped_at(&out, SIGSEGV, in.rip))
 		s->engine->caps.flags |= PLEX86_CAP_TRAP_CPUID;
 	return err;
@@ -199,7 +208,7 @@ static int probe_syscall(struct plex86_space *s)
 {
 	struct user_regs_struct in;
 	struct stop out;
-	int err = try_stub(s, STUB_OFFSET(stub_call), &in, &out);
+	int err = try_code(s, CODE(0x0f, 0x05), &in, &out);
 
 	return err || out.syscall ? err : -ENODEV;
 }
@@ -224,7 +233,7 @@ int flaws_probe_sysenter(struct plex86_space *s)
 	struct stop out;
 	int err;
 
-	err = try_stub(s, STUB_OFFSET(stub_sysenter), &in, &out);
+	err = try_code(s, CODE(0x0f, 0x34), &in, &out);
 	if (!err && process_stopped_at(&out, SIGILL, in.rip))
 		s->engine->caps.flags |= PLEX86_CAP_SYSENTER_UD;
 	return err;

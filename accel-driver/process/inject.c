@@ -157,6 +157,7 @@ int inject_flag_id(struct plex86_engine *e, struct plex86_space *s, bool id)
 	r.rsp = s->stub + STUB_SCRATCH;
 	s->regs_known = false;
 	err = run_stub(s->pid, &r, NULL);
+	*(uint64_t *)(e->stub + STUB_SCRATCH) = 0;
 	if (err > 0)
 		err = -EIO;
 	if (!err)

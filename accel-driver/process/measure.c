@@ -121,6 +121,7 @@ static int probe_ldt(struct plex86_space *s)
 	memcpy(e->stub + STUB_SCRATCH, &d, sizeof(d));
 	ret = inject_call(e, s->pid, s->stub, SYS_modify_ldt,
 			  (const uint64_t[6]){ 0x11, s->stub + STUB_SCRATCH, sizeof(d) });
+	memset(e->stub + STUB_SCRATCH, 0, sizeof(d));
 	if ((int32_t)ret == -ESRCH)
 		return -ESRCH;
 	if (!(int32_t)ret)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
@@ -246,9 +247,12 @@ int process_park(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	}
 	if (ptrace(PTRACE_SEIZE, pid, 0, TRACE_OPTIONS)) {
 		err = -errno;
-		process_why(why, "can't trace an own child (%s): ptrace is forbidden here, by the "
-			    "container's seccomp profile or by kernel.yama.ptrace_scope",
-			    strerror(-err));
+		process_why(why, "can't trace an own child (%s): %s", strerror(-err),
+			    prctl(PR_GET_DUMPABLE) == 1 ?
+			    "ptrace is forbidden here, by the container's seccomp profile or by "
+			    "kernel.yama.ptrace_scope" :
+			    "this process may not be traced, as it has changed its user, or its file has "
+			    "capabilities or may not be read");
 		goto kill_child;
 	}
 	if (write(go[1], "", 1) != 1) {

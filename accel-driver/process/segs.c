@@ -148,6 +148,7 @@ static int use_ldt(struct plex86_space *s, unsigned int slot, const struct plex8
 		ret = inject_call(e, s->pid, s->stub, SYS_modify_ldt,
 				  (const uint64_t[6]){ WRITE_LDT, s->stub + STUB_SCRATCH,
 				  sizeof(d) });
+		memset(e->stub + STUB_SCRATCH, 0, sizeof(d));
 		/* The kernel cuts this call's error off at 32 bits. */
 		ret = (int32_t)ret;
 		if (ret == -ESRCH)

@@ -116,6 +116,7 @@ static int execute(struct plex86_space *s)
 	e->queued = 0;
 	s->regs_known = false;
 	err = inject_batch(e, s->pid, s->stub, n, NULL);
+	memset(table(e), 0, n * sizeof(*table(e)));
 	if (err == -ESRCH)
 		s->dead = true;
 	return err;

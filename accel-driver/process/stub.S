@@ -17,11 +17,9 @@
 	.section .rodata.plex86_stub, "a", @progbits
 	.balign 64
 	.globl stub_start, stub_batch, stub_call, stub_called, stub_popf
-	.globl stub_icebp, stub_intn, stub_wrfsbase, stub_rdtsc, stub_cpuid
-	.globl stub_sysenter, stub_avx512, stub_avx, stub_end
+	.globl stub_icebp, stub_intn, stub_avx512, stub_avx, stub_end
 	.hidden stub_start, stub_batch, stub_call, stub_called, stub_popf
-	.hidden stub_icebp, stub_intn, stub_wrfsbase, stub_rdtsc, stub_cpuid
-	.hidden stub_sysenter, stub_avx512, stub_avx, stub_end
+	.hidden stub_icebp, stub_intn, stub_avx512, stub_avx, stub_end
 
 stub_start:
 stub_batch:
@@ -62,20 +60,6 @@ stub_icebp:
 	/* And when INT n does?  A fault leaves it on the instruction. */
 stub_intn:
 	int	$0x21
-	int3
-
-	/* What flaws.c tries. */
-stub_wrfsbase:
-	wrfsbase %rax
-	int3
-stub_rdtsc:
-	rdtsc
-	int3
-stub_cpuid:
-	cpuid
-	int3
-stub_sysenter:
-	sysenter
 	int3
 
 	/* Where are the components that the kernel was given?  See vec.c. */

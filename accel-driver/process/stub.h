@@ -8,14 +8,16 @@
  * own mapping of the same memory.  Guest 64-bit code doesn't know where that run
  * is (a random page), and finding it would gain nothing: every system call of
  * running guest code is swallowed by PTRACE_SYSEMU, and the filter (filter.c)
- * wants a secret that is only ever in the stub's registers.
+ * wants a secret that is only ever in the stub's registers.  SYSENTER alone could do
+ * harm, as it destroys the registers: no code has it, and what the guest has a say in,
+ * commands and descriptors, is erased when it has been used.
  */
 #ifndef PLEX86_PROCESS_STUB_H
 #define PLEX86_PROCESS_STUB_H
 
 /* Layout of the run, bytes from its start. */
 #define STUB_CODE	0x0000
-#define STUB_SCRATCH	0x1000	/* arguments in memory: descriptors, flags, BPF */
+#define STUB_SCRATCH	0x1000	/* arguments in memory: descriptors, flags, BPF; code to try */
 #define STUB_TABLE	0x2000
 #define STUB_SIZE	0x6000
 #define STUB_COMMANDS	256
@@ -44,8 +46,7 @@ struct stub_cmd {
 
 /* Places in stub.S; only their distance from stub_start means anything. */
 extern const char stub_start[], stub_batch[], stub_call[], stub_called[];
-extern const char stub_popf[], stub_icebp[], stub_intn[], stub_wrfsbase[], stub_rdtsc[];
-extern const char stub_cpuid[], stub_sysenter[], stub_avx512[], stub_avx[], stub_end[];
+extern const char stub_popf[], stub_icebp[], stub_intn[], stub_avx512[], stub_avx[], stub_end[];
 
 #define STUB_OFFSET(label) ((uint64_t)((label) - stub_start))
 #endif

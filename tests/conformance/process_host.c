@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -201,6 +202,16 @@ static void agrees(uint32_t cap, bool host, const char *what)
 	       host ? "yes" : "no");
 }
 
+/* A Bochs whose file has capabilities is such a program, and one that changes its user. */
+static int opens_untraceable(void)
+{
+	char why[PLEX86_WHY_LEN] = "";
+
+	if ((!geteuid() && (setgid(65534) || setuid(65534))) || prctl(PR_SET_DUMPABLE, 0))
+		return NOT_SO;
+	return plex86_engine_process.probe(why) == -EPERM && strstr(why, "may not be traced") ? SO : NOT_SO;
+}
+
 int main(void)
 {
 	open_or_skip(&plex86_engine_process, 4);
@@ -212,5 +223,6 @@ int main(void)
 	agrees(PLEX86_CAP_INTN_TAKEN, elsewhere(intn_faults) != SO, "some INT n are taken");
 	agrees(PLEX86_CAP_SYSENTER_UD, elsewhere(executes_sysenter) == -SIGILL, "SYSENTER is #UD");
 	close_engine();
+	report(elsewhere(opens_untraceable) == SO, "a program that may not be traced is told so");
 	return finish();
 }

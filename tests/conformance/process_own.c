@@ -188,37 +188,51 @@ static void test_stub_moves(void)
 	ops->space_destroy(other);
 }
 
+/* Jump to @at, with registers as if to map a page of the guest kernel's at VA_TEST. */
+static bool jump_is_vain(struct plex86_space *s, uint64_t at, uint64_t from)
+{
+	struct trial t;
+	bool good;
+
+	init_cpu64(&t.cpu, AT64(g64_jmp_rax));
+	plex86_vec_init(&t.vec);
+	t.cpu.gpr[PLEX86_RAX] = at;
+	t.cpu.gpr[PLEX86_RDI] = VA_TEST;
+	t.cpu.gpr[PLEX86_RSI] = PLEX86_PAGE_SIZE;
+	t.cpu.gpr[PLEX86_RDX] = 7;
+	t.cpu.gpr[PLEX86_R10] = MAP_SHARED | MAP_FIXED;
+	t.cpu.gpr[PLEX86_R8] = 0;
+	t.cpu.gpr[PLEX86_R9] = 0x800000;
+	t.cpu.gpr[PLEX86_R12] = 1;
+	t.cpu.gpr[PLEX86_RBX] = from + 0x2000;
+	run_trial(s, &t, 0, 100000000);
+	good = !t.err && (t.exit.reason == PLEX86_EXIT_TRAP || t.exit.reason == PLEX86_EXIT_PAGE);
+	/* VA_TEST must still be empty. */
+	init_cpu64(&t.cpu, AT64(g64_load_rdi));
+	t.cpu.gpr[PLEX86_RDI] = VA_TEST;
+	run_to_trap(s, &t);
+	return good & is_page(&t, VA_TEST);
+}
+
+/* An address with SYSENTER in it, which the engine has to tell the stub to map there. */
+#define VA_SYSENTER	UINT64_C(0x340f0000)
+
 /* Guest code that has found the stub runs it, to no avail. */
 static void test_stub_called(void)
 {
 	struct plex86_space *s = fresh_space();
 	uint64_t from = 0, to = 0, at;
-	unsigned int strange;
+	unsigned int strange, page;
 	struct trial t;
 	bool good;
 
 	good = loads(s, VA_DATA, 0) && find_stub(find_container(), &from, &to, &strange);
-	for (at = from; good && at < from + 80; at++) {
-		init_cpu64(&t.cpu, AT64(g64_jmp_rax));
-		plex86_vec_init(&t.vec);
-		t.cpu.gpr[PLEX86_RAX] = at;
-		/* As if to map a page of the guest kernel's. */
-		t.cpu.gpr[PLEX86_RDI] = VA_TEST;
-		t.cpu.gpr[PLEX86_RSI] = PLEX86_PAGE_SIZE;
-		t.cpu.gpr[PLEX86_RDX] = 7;
-		t.cpu.gpr[PLEX86_R10] = MAP_SHARED | MAP_FIXED;
-		t.cpu.gpr[PLEX86_R8] = 0;
-		t.cpu.gpr[PLEX86_R9] = 0x800000;
-		t.cpu.gpr[PLEX86_R12] = 1;
-		t.cpu.gpr[PLEX86_RBX] = from + 0x2000;
-		run_trial(s, &t, 0, 100000000);
-		good &= !t.err && (t.exit.reason == PLEX86_EXIT_TRAP ||
-				   t.exit.reason == PLEX86_EXIT_PAGE);
-		/* VA_TEST must still be empty. */
-		init_cpu64(&t.cpu, AT64(g64_load_rdi));
-		t.cpu.gpr[PLEX86_RDI] = VA_TEST;
-		run_to_trap(s, &t);
-		good &= is_page(&t, VA_TEST);
+	/* Code, scratch and table. */
+	for (page = 0; page < 3; page++) {
+		good &= !map_pages(s, VA_SYSENTER, RAM_DATA, 1, R) && loads(s, VA_SYSENTER, 0);
+		for (at = from + page * PLEX86_PAGE_SIZE; good && at < from + page * PLEX86_PAGE_SIZE + 256; at++)
+			good &= jump_is_vain(s, at, from);
+		good &= !unmap_pages(s, VA_SYSENTER, 1);
 	}
 	report(good, "guest code that jumps into the stub, anywhere: maps nothing, ends in an exit");
 

@@ -99,6 +99,19 @@ kmod_compile() {
 	gcc -std=gnu11 -O2 -Wall -Wextra -I"$kmod_top/include" -I"$kmod_top" "$@" -o "$out"
 }
 
+# The kernel replaces each RET by what the CPU needs (retbleed, SRSO), if objtool has listed it.
+kmod_returns_are_known() {
+	readelf -rW "$1" | awk '
+		/^Relocation section/ { listed = $3 ~ /[.]return_sites/ }
+		/ __x86_return_thunk/ { rets++ }
+		listed && / R_X86_64_/ { sites++ }
+		END {
+			if (rets != sites)
+				print rets + 0 " RETs, of which the kernel will know " sites + 0
+			exit rets != sites
+		}'
+}
+
 kmod_module() {
 	local build=$kmod_work/module
 	mkdir -p "$kmod_work/bin" "$build"
@@ -110,14 +123,26 @@ kmod_module() {
 		return 1
 	}
 	if grep -E '[.][chS]:.*warning:' "$kmod_work/module.log"; then return 1; fi
+	kmod_returns_are_known "$build/plex86.ko" || return
 	strip --strip-debug -o "$kmod_work/plex86.ko" "$build/plex86.ko" || return
 	kmod_compile poweroff -static "$kmod_top/tests/kmod/poweroff.c"
+}
+
+kmod_witness() {
+	mkdir -p "$kmod_work/witness"
+	cp -p "$kmod_top"/tests/kmod/witness/* "$kmod_work/witness/"
+	make -C "$kmod_headers" M="$kmod_work/witness" modules >"$kmod_work/witness.log" 2>&1 || {
+		cat "$kmod_work/witness.log"
+		return 1
+	}
+	strip --strip-debug "$kmod_work/witness/witness.ko"
 }
 
 kmod_build() {
 	local t
 	kmod_module || return
-	for t in switch ioctl callers fuzz stress killer hotplug; do
+	kmod_witness || return
+	for t in switch ioctl callers fuzz stress killer hotplug msrs; do
 		kmod_compile $t -static -pthread "$kmod_top/tests/kmod/$t.c" || return
 	done
 	kmod_compile inject "$kmod_top/tests/kmod/inject.c" || return
@@ -149,9 +174,10 @@ kmod_initramfs() {
 	mkdir -p "$root"/{bin,dev,proc,sys,tmp}
 	cp "$(command -v busybox)" "$root/bin/"
 	cp "$kmod_work/plex86.ko" "$kmod_top/tests/kmod/init" "$root/"
-	for t in conformance containers switch ioctl callers refused fuzz stress killer hotplug poweroff roundtrip; do
+	for t in conformance containers switch ioctl callers refused fuzz stress killer hotplug msrs poweroff roundtrip; do
 		cp "$kmod_work/bin/$t" "$root/"
 	done
+	[ ! -e "$kmod_work/witness/witness.ko" ] || cp "$kmod_work/witness/witness.ko" "$root/"
 	chmod +x "$root/init"
 	printf '%s\n' "$plan" >"$root/plan"
 	(cd "$root" && find . | cpio -o -H newc --quiet) >"$out"

@@ -259,6 +259,14 @@ static void resumed(void)
 	icount += 1000;
 	is(plex86_policy_plan(&p, 0x6000, 0x400300, icount, false, &ask), PLEX86_PLAN_EMULATE,
 	   "without its space it does not go on");
+	begin();
+	plex86_policy_user(&p, 0x6000, icount);
+	icount += 10000000;
+	is(plex86_policy_plan(&p, 0x6000, 0x400000, icount, true, &ask), PLEX86_PLAN_NATIVE,
+	   "another long burst");
+	plex86_policy_ran(&p, PLEX86_SLICE_FAULT, 0, 100 * TRIP, 0x6000, 0x400100, icount, icount);
+	is(plex86_policy_plan(&p, 0x6000, 0x400100, icount + 1, true, &ask), PLEX86_PLAN_EMULATE,
+	   "a slice that has cost more than the process had is not gone on with");
 }
 
 static void new_spaces(void)
@@ -414,6 +422,30 @@ static void too_many_for_all(void)
 	ok(made > SPACES);
 }
 
+/* Many processes in turns: none takes another one's account as long as there are places. */
+static void many_processes(void)
+{
+	unsigned int turn, i, kept = 0;
+	uint64_t root[200];
+
+	begin();
+	for (i = 0; i < 200; i++)
+		root[i] = (next() & 0xfffff) << 12;
+	for (turn = 0; turn < 2; turn++) {
+		for (i = 0; i < 200; i++) {
+			plex86_policy_user(&p, root[i], icount);
+			kept += p.now->strikes == 3;
+			p.now->strikes = 3;
+			plex86_policy_kernel(&p, icount += 10);
+		}
+	}
+	is(kept, 200, "two hundred processes have accounts of their own");
+	for (i = 1; i < 100000; i++)
+		plex86_policy_user(&p, (uint64_t)i << 32, icount);
+	plex86_policy_user(&p, root[0], icount);
+	is(p.now->strikes, 0, "which new ones take over in the end");
+}
+
 static void measured_speed(void)
 {
 	unsigned int i;
@@ -443,6 +475,7 @@ int main(void)
 	given_up();
 	large_losses();
 	too_many_for_all();
+	many_processes();
 	measured_speed();
 	return tap_done();
 }

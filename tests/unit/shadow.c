@@ -82,6 +82,13 @@ static void neighbours(void)
 		tables_map(&t[0], CODE + at * PAGE, 0x280000 + at * PAGE, P_USER & ~P_W);
 	ok(vm_native(ACT_EXEC, CODE + 2 * PAGE));
 	is(engine_prot(CODE + 12 * PAGE), PLEX86_PROT_READ | PLEX86_PROT_EXEC, "code beside code");
+	/* The guest's kernel maps more of it, which is for reading until one of them is executed. */
+	for (at = 16; at < 32; at++)
+		tables_map(&t[0], CODE + at * PAGE, 0x280000 + at * PAGE, P_USER & ~P_W);
+	ok(vm_native(ACT_READ, LA + 32 * PAGE));
+	is(engine_prot(CODE + 28 * PAGE), PLEX86_PROT_READ, "new code, as data");
+	ok(vm_native(ACT_EXEC, CODE + 18 * PAGE));
+	is(engine_prot(CODE + 28 * PAGE), PLEX86_PROT_READ | PLEX86_PROT_EXEC, "and as code with its neighbour");
 	end("neighbours");
 }
 
@@ -353,6 +360,23 @@ static void reborn(void)
 	end("all pages lost");
 }
 
+/* PAE's page directory pointers take 32 bytes: several processes' are in one page. */
+static void small_roots(void)
+{
+	struct plex86_wait wait;
+	unsigned int other;
+
+	begin(PAGING_PAE, 2);
+	ok(vm_native(ACT_READ, LA));
+	for (other = 0; other < 2; other++) {
+		plex86_core_user_mode(vm.core, t[0].cr3 + 0x20 * other, vm.icount);
+		vm.icount += 50 * vm.core->policy.break_even;
+		is(plex86_core_plan(vm.core, vm_place(t[0].cr3 + 0x20 * other, LA, vm.icount, 1000000), &wait),
+		   !other, other ? "the process beside it has to earn one" : "a process that has a space");
+	}
+	end("roots of 32 bytes");
+}
+
 /* The guest clears an A bit and does not say so to its TLB: Bochs must not use that. */
 static void unaccessed(int mode)
 {
@@ -449,6 +473,7 @@ int main(void)
 	reborn();
 	written_unseen();
 	stuck_for_a_while();
+	small_roots();
 	unaccessed(PAGING_32);
 	unaccessed(PAGING_PAE);
 	unaccessed(PAGING_LONG);

@@ -112,6 +112,16 @@ static bool is_general_low(const ZydisDecodedOperand *o)
 	return is_general(o) && !is_high_byte(o);
 }
 
+/* Upper halves of what string instructions count with. */
+static void take_string_upper(const struct narrowed *n, struct diff *d)
+{
+	static const int gpr[] = { FUZZ_CX, FUZZ_SI, FUZZ_DI };
+
+	for (int i = 0; i < 3; i++)
+		if ((uint32_t)n->a->gpr[gpr[i]] == (uint32_t)n->b->gpr[gpr[i]])
+			d->gpr &= ~(1u << gpr[i]);
+}
+
 /* The general registers that the instruction writes, also those that it does not name. */
 static void take_dest(const struct narrowed *n, struct diff *d)
 {
@@ -303,6 +313,7 @@ static const struct {
 	{ "stored", take_stored }, { "memory", take_memory },
 	{ "null-rpl", take_null_rpl }, { "selectors", take_selectors },
 	{ "null-bases", take_null_bases }, { "bases", take_bases },
+	{ "string-upper", take_string_upper },
 	{ "dest", take_dest }, { "rax-r8", take_rax_r8 }, { "gpr", take_gpr },
 	{ "fcw", take_fcw }, { "ftw", take_ftw },
 	{ "st-exponent", take_st_exponent }, { "st~", take_st_near }, { "st-result", take_st_result },
