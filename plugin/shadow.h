@@ -100,6 +100,8 @@ struct plex86_shadow {
 	uint32_t filter;		/* findings that forbid execution here; only grows
 				 * while there are mappings ... */
 	bool tsc_traps;			/* ... but for this: the engine traps RDTSC here */
+	uint64_t trips;			/* runs so far */
+	uint64_t tsc_stops;		/* of them in copies that are there for RDTSC's bytes only */
 	uint32_t filter_low;		/* the same, and only below 4 GiB */
 	bool broken;			/* out of memory in bookkeeping: must be destroyed */
 	uint64_t described;		/* generation of the descriptors that the engine has */
@@ -342,6 +344,14 @@ const uint8_t *plex86_code_at(struct plex86_shadow *s, plex86_gva_t la);
  * does it; where that happens too often the page is left to it altogether.
  */
 void plex86_copy_was_read(struct plex86_node *n, unsigned int index);
+
+/*
+ * Native code was stopped at @la, maybe by a copy.  For one trap a copy needs a hundred others, at each
+ * place from which code could run into the last one: where they cost more than RDTSC that traps in
+ * another way, this is so from then on, as most copies are there for its bytes, parts of other
+ * instructions.
+ */
+void plex86_copy_stopped(struct plex86_shadow *s, plex86_gva_t la);
 
 /* How many round trips the page of code at @la must have cost to get traps. */
 unsigned int plex86_code_price(struct plex86_shadow *s, plex86_gva_t la);

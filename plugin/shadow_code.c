@@ -14,6 +14,12 @@
 #define TRAPS_AGAIN 5
 
 /*
+ * So many stops in copies for RDTSC's bytes are worth a mapping of all code anew; more, what
+ * each trip takes longer where RDTSC traps instead.
+ */
+#define TSC_STOPS 32
+
+/*
  * Can an engine be shown a copy of a page with these findings?  Not if one is an instruction that
  * may begin in the page before: a copy doesn't change that.
  */
@@ -86,15 +92,17 @@ bool plex86_make_executable(struct plex86_shadow *s, struct plex86_frame *f, uin
 	return can;
 }
 
-static void unmap_code(struct plex86_node *n)
+/* All code, or copies only. */
+static void unmap_code(struct plex86_node *n, bool copies)
 {
 	const struct plex86_world *w = n->shadow->world;
 	unsigned int i;
 
 	for (i = 0; i < n->entries; i++) {
 		if (n->level > 1 && n->child[i] != PLEX86_NONE)
-			unmap_code(w->nodes[n->child[i]]);
-		else if (n->level == 1 && (n->prot[i] & PLEX86_PROT_EXEC))
+			unmap_code(w->nodes[n->child[i]], copies);
+		else if (n->level == 1 && (n->prot[i] & PLEX86_PROT_EXEC) &&
+			 !(copies && (n->prot[i] & PLEX86_PROT_READ)))
 			plex86_unmap(n, i);
 	}
 }
@@ -109,7 +117,7 @@ void plex86_shadow_filter(struct plex86_shadow *s, uint32_t filter, uint32_t low
 	s->filter |= filter;
 	s->filter_low |= low;
 	if (s->root != PLEX86_NONE)
-		unmap_code(s->world->nodes[s->root]);
+		unmap_code(s->world->nodes[s->root], false);
 }
 
 enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
@@ -175,7 +183,7 @@ unsigned int plex86_code_price(struct plex86_shadow *s, plex86_gva_t la)
 /* The bytes of RDTSC are the most common finding by far, and one switch covers them all. */
 static bool trap_tsc(struct plex86_shadow *s)
 {
-	const struct plex86_world *w = s->world;
+	struct plex86_world *w = s->world;
 
 	if (s->tsc_traps || !(w->caps->flags & PLEX86_CAP_TSC_SWITCH))
 		return false;
@@ -187,8 +195,42 @@ static bool trap_tsc(struct plex86_shadow *s)
 		return false;
 	s->tsc_traps = true;
 	s->filter &= ~PLEX86_FOUND_TSC;
+	/* What is a copy for its sake need not be one any more. */
+	if (s->root != PLEX86_NONE)
+		unmap_code(w->nodes[s->root], true);
 	s->world->stats.spaces_tsc++;
 	return true;
+}
+
+/* Does a copy trap at @la that would not have to be one, if RDTSC trapped in another way? */
+static bool stopped_by_tsc(struct plex86_shadow *s, plex86_gva_t la)
+{
+	struct plex86_world *w = s->world;
+	struct plex86_node *n = plex86_tree_leaf(s, la, false);
+	unsigned int i = n ? plex86_leaf_index(n, la) : 0;
+	struct plex86_frame *f;
+	plex86_gpa_t gpa;
+
+	if (!n || n->prot[i] != PLEX86_PROT_EXEC ||
+	    !plex86_copy_traps(&w->copies, plex86_copy_find(&w->copies, n->frame[i]),
+			       plex86_code_at(s, la), la.la & ~PLEX86_PAGE_MASK))
+		return false;
+	f = plex86_guest_code(s, la, &gpa);
+	return f && plex86_findings(s, f, la.la & PLEX86_PAGE_MASK, gpa) == PLEX86_FOUND_TSC;
+}
+
+void plex86_copy_stopped(struct plex86_shadow *s, plex86_gva_t la)
+{
+	const struct plex86_caps *caps = s->world->caps;
+
+	if (s->tsc_traps || !(caps->flags & PLEX86_CAP_TSC_SWITCH) || !stopped_by_tsc(s, la))
+		return;
+	s->tsc_stops++;
+	if (s->tsc_stops * caps->round_trip_ns <
+	    TSC_STOPS * caps->round_trip_ns + s->trips * caps->tsc_extra_ns)
+		return;
+	if (!trap_tsc(s))
+		s->tsc_stops = 0;
 }
 
 void plex86_copy_was_read(struct plex86_node *n, unsigned int index)

@@ -267,6 +267,7 @@ static enum plex86_verdict go(struct plex86_run *run, struct plex86_exit *exit)
 	slice->changed = true;
 	core->last = s;
 	s->lived = s->mapped;
+	s->trips++;
 	slice->vec_same = true;
 	plex86_cost_of_run(run, exit, budget_ns, took);
 	return PLEX86_GO_ON;
@@ -370,6 +371,7 @@ static enum plex86_verdict run_slice(struct plex86_run *run)
 		case PLEX86_EXIT_TRAP:
 			if (exit.vector != PLEX86_VECTOR_DB)
 				plex86_back_to_prefixes(run->space, run->cpu);
+			plex86_copy_stopped(run->space, plex86_code_address(run->cpu));
 			/* A trap, not a fault: RIP is behind the instruction already. */
 			run->slice->single_step = exit.vector == PLEX86_VECTOR_DB;
 			/* An instruction that the host lacks: its kind comes in packs. */

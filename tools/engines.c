@@ -62,7 +62,10 @@ static void print_caps(const struct plex86_caps *caps)
 	printf("  can do: ");
 	print_flags(caps->flags, abilities, sizeof(abilities) / sizeof(abilities[0]),
 		    "no more than 64-bit flat code");
-	printf("  breakpoints: %u\n", caps->max_traps);
+	printf("  breakpoints: %u (a round trip takes %.1f us longer with them)\n", caps->max_traps,
+	       caps->traps_extra_ns / 1000.0);
+	if (caps->flags & PLEX86_CAP_TSC_SWITCH)
+		printf("  RDTSC that traps: %.1f us longer\n", caps->tsc_extra_ns / 1000.0);
 	printf("  hindrances: ");
 	print_flags(caps->flags, hindrances, sizeof(hindrances) / sizeof(hindrances[0]), "none");
 	printf("  addresses: from %#" PRIx64 " to %#" PRIx64 "\n", caps->va_first, caps->va_limit - 1);

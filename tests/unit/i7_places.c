@@ -83,6 +83,52 @@ static void tsc(void)
 	}
 }
 
+/* Native code comes to where the copy traps. */
+static int runs_into_copy(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
+			  struct plex86_exit *x)
+{
+	(void)s;
+	(void)budget_ns;
+	cpu->rip = CODE + 0x100;
+	x->reason = PLEX86_EXIT_TRAP;
+	x->vector = PLEX86_VECTOR_UNKNOWN;
+	x->ran_ns = engine.caps.trip_ran_ns;
+	return 0;
+}
+
+/* Copies that are there for RDTSC's bytes only stop code all the time: RDTSC traps by the switch then. */
+static void tsc_instead_of_copies(void)
+{
+	const uint32_t page = PLEX86_PROT_READ | PLEX86_PROT_EXEC, copy = PLEX86_PROT_EXEC;
+	unsigned int i, dear;
+
+	for (dear = 0; dear < 2; dear++) {
+		begin(PAGING_LONG);
+		engine.caps.flags &= ~PLEX86_CAP_TRAP_TSC;
+		engine.caps.flags |= PLEX86_CAP_EXEC_ONLY;
+		engine.caps.tsc_extra_ns = dear ? 10 * engine.caps.round_trip_ns : 0;
+		put(frame[0] + 0x100, "\x0f\x31", 2);
+		put(frame[1] + 0x100, "\x0f\x31\x0f\xa2", 4);
+		put(frame[2] + 0x100, "\x0f\x31", 2);
+		vm_core(2, false);
+		is(prot_after(CODE, 3), copy, "a copy");
+		is(prot_after(CODE + PAGE, 3), copy, "another");
+		is(prot_after(CODE + 2 * PAGE, 3), copy, "and another");
+		engine.script = runs_into_copy;
+		for (i = 0; i < 100; i++) {
+			vm.cpu.rip = CODE + 3 * PAGE;
+			vm_slice_only();
+		}
+		engine.script = NULL;
+		is(engine.tsc_sets, !dear, dear ? "not where it makes trips dear" : "the switch");
+		is(prot_after(CODE, 3), dear ? copy : page, "the page itself is code now, or not");
+		is(prot_after(CODE + 2 * PAGE, 3), dear ? copy : page, "all such pages");
+		is(prot_after(CODE + PAGE, 3), copy, "but for those with something else");
+		exec(CODE + 0x100);
+		end(dear ? "copies for RDTSC, as it must not trap" : "RDTSC that traps instead of copies");
+	}
+}
+
 /*
  * An engine that can't make RDTSC trap at all: a page runs if its bytes are parts of other
  * instructions there, and with strict=1 it does not.
@@ -248,6 +294,7 @@ int main(void)
 	copies();
 	copy_of_decoded();
 	tsc();
+	tsc_instead_of_copies();
 	tsc_untrapped();
 	return tap_done();
 }
