@@ -96,6 +96,7 @@ bool plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
 	v->ran_ns = ran_ns;
 	v->patience = (ran_ns * INSNS_PER_NS + SLACK_STEPS) * STEP_COST;
 	v->steps = v->ntrace = 0;
+	v->approximated = false;
 	v->nearest_diff = v->nearest_count = 0;
 	v->stray = false;
 	v->replaying = true;

@@ -113,6 +113,7 @@ struct plex86_verify {
 		uint8_t cl;		/* ... and CL before it */
 	} *trace;			/* a ring */
 	uint64_t ntrace;
+	bool approximated;		/* plex86_excuse_popped() has said so */
 	struct plex86_cpu last;		/* Bochs's state at the last boundary */
 	struct plex86_cpu nearest;	/* of those with the right RIP, the one most alike */
 	struct plex86_vec nearest_vec;
@@ -249,6 +250,12 @@ uint32_t plex86_excuse_flags(struct plex86_verify *v, uint32_t flags);
 
 /* The kinds of inexact instructions that the replay has met: bits, enum plex86_tolerated. */
 uint32_t plex86_excuse_kinds(struct plex86_verify *v);
+
+/*
+ * May an x87 register that is empty again hold another value than Bochs's?  If an approximation was
+ * on the way, or may have been: the trace does not go back to the slice's beginning.
+ */
+bool plex86_excuse_popped(struct plex86_verify *v);
 
 /* Flags that the instruction with this text leaves undefined if CL is @cl; used by the former. */
 uint32_t plex86_undefined_flags(const char *text, uint8_t cl);

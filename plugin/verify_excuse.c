@@ -297,6 +297,14 @@ uint32_t plex86_excuse_kinds(struct plex86_verify *v)
 	return kinds;
 }
 
+bool plex86_excuse_popped(struct plex86_verify *v)
+{
+	if (!v->approximated)
+		v->approximated = v->ntrace > PLEX86_VERIFY_TRACE ||
+				  (plex86_excuse_kinds(v) & 1u << PLEX86_TOLERATED_APPROXIMATION);
+	return v->approximated;
+}
+
 const char *plex86_tolerated_name(enum plex86_tolerated t)
 {
 	static const char *const names[] = {

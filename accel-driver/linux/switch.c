@@ -4,7 +4,7 @@
  * differ while guest code runs and that C code can set, in the order in which
  * it is cheap.  All functions run with interrupts off and preemption disabled
  * from plex86_switch_begin() to plex86_switch_end(), so that no other task ever
- * sees the changed MSRs; a host interrupt served in between may.
+ * sees the changed MSRs, and host interrupts are served with the host's.
  */
 #include <linux/mm.h>
 #include <linux/percpu.h>

@@ -122,6 +122,7 @@ struct plex86_engine {
 	/* Commands in the table that their space hasn't executed yet. */
 	struct plex86_space *queue_owner;
 	unsigned int queued;
+	struct stub_cmd queue[STUB_COMMANDS];	/* containers see them while they execute them only */
 
 	struct plex86_xstate_layout xlayout;
 	uint8_t *ximage;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -97,11 +98,6 @@ void space_destroy(struct plex86_space *s)
 	process_reap(e, false);
 }
 
-static struct stub_cmd *table(const struct plex86_engine *e)
-{
-	return (struct stub_cmd *)(e->stub + STUB_TABLE);
-}
-
 /* Execute what is queued for @s, if anything. */
 static int execute(struct plex86_space *s)
 {
@@ -115,8 +111,9 @@ static int execute(struct plex86_space *s)
 		return -EPERM;
 	e->queued = 0;
 	s->regs_known = false;
+	memcpy(e->stub + STUB_TABLE, e->queue, n * sizeof(*e->queue));
 	err = inject_batch(e, s->pid, s->stub, n, NULL);
-	memset(table(e), 0, n * sizeof(*table(e)));
+	memset(e->stub + STUB_TABLE, 0, n * sizeof(*e->queue));
 	if (err == -ESRCH)
 		s->dead = true;
 	return err;
@@ -153,7 +150,7 @@ static int next_command(struct plex86_space *s, struct stub_cmd **cmd)
 		if (err)
 			return err;
 	}
-	*cmd = &table(e)[e->queued++];
+	*cmd = &e->queue[e->queued++];
 	return 0;
 }
 
@@ -162,7 +159,7 @@ static struct stub_cmd *last_command(struct plex86_space *s)
 {
 	struct plex86_engine *e = s->engine;
 
-	return e->queue_owner == s && e->queued ? &table(e)[e->queued - 1] : NULL;
+	return e->queue_owner == s && e->queued ? &e->queue[e->queued - 1] : NULL;
 }
 
 static int queue_munmap(struct plex86_space *s, uint64_t from, uint64_t to)

@@ -10,7 +10,7 @@
  * running guest code is swallowed by PTRACE_SYSEMU, and the filter (filter.c)
  * wants a secret that is only ever in the stub's registers.  SYSENTER alone could do
  * harm, as it destroys the registers: no code has it, and what the guest has a say in,
- * commands and descriptors, is erased when it has been used.
+ * commands and descriptors, is there only while the stub runs.
  */
 #ifndef PLEX86_PROCESS_STUB_H
 #define PLEX86_PROCESS_STUB_H

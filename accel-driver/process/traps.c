@@ -60,7 +60,9 @@ int space_trap_tsc(struct plex86_space *s, bool on)
 	if (on && !(s->engine->caps.flags & PLEX86_CAP_TSC_SWITCH))
 		return -ENODEV;	/* refused, or accepted without effect */
 	err = space_flush(s);
-	if (!err)
+	if (err)
+		s->error = err;		/* the space is lost: the next run says so, too */
+	else
 		err = (int)inject_call(s->engine, s->pid, s->stub, SYS_prctl, arg);
 	s->regs_known = false;
 	return err;

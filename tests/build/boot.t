@@ -79,7 +79,10 @@ asked() {		# asked LINE...: boots, though SIGUSR2 comes all the time
 	local bochs status sent=0
 	"$BOCHS" -q -f bochsrc "$@" >out.txt 2>&1 </dev/null &
 	bochs=$!
-	until awk '/^SigCgt:/ { exit substr($2, length($2) - 2, 1) !~ /[89a-f]/ }' /proc/$bochs/status; do sleep 0.01; done
+	until awk '/^SigCgt:/ { exit substr($2, length($2) - 2, 1) !~ /[89a-f]/ }' /proc/$bochs/status; do
+		kill -0 $bochs || break
+		sleep 0.01
+	done
 	while kill -USR2 $bochs; do
 		sent=$((sent + 1))
 		sleep 0.01

@@ -513,6 +513,9 @@ static void may_differ(void)
 	ok(!s->differences && s->tolerated[PLEX86_TOLERATED_X87_POINTERS]);
 	s = run_as("mov eax, ebx", 0, flip_empty);
 	ok(s->differences > 0);
+	s = run_as("fyl2x", 0, flip_empty);
+	ok(!s->differences && s->slices && s->tolerated[PLEX86_TOLERATED_APPROXIMATION] &&
+	   !s->unverified[PLEX86_UNVERIFIED_INEXACT]);
 
 	s = run_as("rcpps xmm0, xmm1", 0, flip_xmm);
 	ok(!s->differences && s->tolerated[PLEX86_TOLERATED_APPROXIMATION] &&
