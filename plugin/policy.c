@@ -8,7 +8,7 @@
 
 #define HOT_MAX 32
 
-/* An account can be in so many places, one of which is its own by the root. */
+/* The root of page tables says in which of so many places an account can be. */
 #define WAYS 4
 
 /* One instruction on, wherever that may be. */

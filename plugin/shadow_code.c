@@ -205,15 +205,10 @@ static bool trap_tsc(struct plex86_shadow *s)
 /* Does a copy trap at @la that would not have to be one, if RDTSC trapped in another way? */
 static bool stopped_by_tsc(struct plex86_shadow *s, plex86_gva_t la)
 {
-	struct plex86_world *w = s->world;
-	struct plex86_node *n = plex86_tree_leaf(s, la, false);
-	unsigned int i = n ? plex86_leaf_index(n, la) : 0;
 	struct plex86_frame *f;
 	plex86_gpa_t gpa;
 
-	if (!n || n->prot[i] != PLEX86_PROT_EXEC ||
-	    !plex86_copy_traps(&w->copies, plex86_copy_find(&w->copies, n->frame[i]),
-			       plex86_code_at(s, la), la.la & ~PLEX86_PAGE_MASK))
+	if (plex86_code_check(s, la) != PLEX86_CODE_TRAP)
 		return false;
 	f = plex86_guest_code(s, la, &gpa);
 	return f && plex86_findings(s, f, la.la & PLEX86_PAGE_MASK, gpa) == PLEX86_FOUND_TSC;
