@@ -288,11 +288,12 @@ static bool fits_this_bochs(void)
   if (strcmp(mine.version, bx_accel_abi.version) || mine.cpu_size != bx_accel_abi.cpu_size ||
       mine.mem_size != bx_accel_abi.mem_size ||
       mine.pc_system_size != bx_accel_abi.pc_system_size ||
-      mine.ops_size != bx_accel_abi.ops_size) {
+      mine.ops_size != bx_accel_abi.ops_size || mine.gdbstub != bx_accel_abi.gdbstub) {
     genlog->error("plex86: this plugin was built for another Bochs (plugin: version %s, CPU object "
-                  "of %u bytes; Bochs: version %s, %u bytes). Build both from one configuration. "
+                  "of %u bytes%s; Bochs: version %s, %u bytes%s). Build both from one configuration. "
                   "Bochs goes on without acceleration.", mine.version, mine.cpu_size,
-                  bx_accel_abi.version, bx_accel_abi.cpu_size);
+                  mine.gdbstub ? ", gdb stub" : "", bx_accel_abi.version, bx_accel_abi.cpu_size,
+                  bx_accel_abi.gdbstub ? ", gdb stub" : "");
     return false;
   }
   return true;

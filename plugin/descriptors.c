@@ -14,6 +14,12 @@
 #define D_DPL3		(UINT64_C(3) << 45)
 #define D_PRESENT	(UINT64_C(1) << 47)
 #define D_LONG		(UINT64_C(1) << 53)
+#define D_GRANULAR	(UINT64_C(1) << 55)
+
+#define TI_LDT		4u
+
+/* Of what PLEX86_SEG_* and a descriptor's bits 40 to 55 have in common: all that accesses go by. */
+#define ATTR_USED	((0xffu & ~PLEX86_SEG_ACCESSED) | PLEX86_SEG_L | PLEX86_SEG_DB)
 
 /* System types that LAR refuses in all modes: 0, 8, 10, 13 are reserved. */
 #define TYPES_RESERVED	0x2501u
@@ -52,6 +58,21 @@ bool plex86_descriptors_linux(const struct plex86_world *w, const struct plex86_
 		    slots[i].descriptor)
 			return false;
 	return true;
+}
+
+bool plex86_descriptor_holds(const struct plex86_world *w, const struct plex86_tables *now,
+			     const struct plex86_seg *seg)
+{
+	const uint64_t d = read_slot(w, &now->gdt, seg->sel);
+	uint32_t base = (d >> 16 & 0xffffff) | (d >> 56 << 24);
+	uint32_t limit = (d & 0xffff) | (d >> 32 & 0xf0000);
+
+	if (seg->attr & PLEX86_SEG_NULL)
+		return true;
+	if (d & D_GRANULAR)
+		limit = limit << 12 | 0xfff;
+	return !(seg->sel & TI_LDT) && base == seg->base && limit == seg->limit &&
+	       !((d >> 40 ^ seg->attr) & ATTR_USED);
 }
 
 bool plex86_descriptor_visible(uint64_t d)

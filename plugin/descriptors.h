@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <plex86/addr.h>
+#include <plex86/cpu.h>
 
 struct plex86_world;
 
@@ -68,6 +69,13 @@ bool plex86_descriptors_hidden(const struct plex86_world *w);
  * slot that RDPID's kind reads are not compared: in 64-bit code they mean nothing.
  */
 bool plex86_descriptors_linux(const struct plex86_world *w, const struct plex86_tables *now);
+
+/*
+ * Would loading @seg's selector from the GDT of @now give what @seg holds?  It may have been
+ * loaded before the table changed.
+ */
+bool plex86_descriptor_holds(const struct plex86_world *w, const struct plex86_tables *now,
+			     const struct plex86_seg *seg);
 
 /*
  * Can user code see @d, in a slot that is not null: do LAR, LSL, VERR or VERW

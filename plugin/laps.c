@@ -28,7 +28,7 @@ static struct plex86_lap_page *find(struct plex86_laps *l, plex86_gva_t la)
 		l->page[least].weight /= 2;
 		return NULL;
 	}
-	l->page[least] = (struct plex86_lap_page){ .la = page };
+	l->page[least] = (struct plex86_lap_page){ .la = page, .replaced = l->page[least].weight };
 	return &l->page[least];
 }
 
@@ -53,7 +53,8 @@ void plex86_laps_begin(struct plex86_laps *l, struct plex86_lap *lap, plex86_gva
 	struct plex86_lap_page *p = find(l, la);
 
 	lap->most = 0;
-	if (!p || (p->length && p->stops < (wait < most ? STOPS : STOPS_WAITING)))
+	/* Too many pages that take turns are not measured each time that one comes. */
+	if (!p || (p->replaced && p->weight < 2) || (p->length && p->stops < (wait < most ? STOPS : STOPS_WAITING)))
 		return;
 	p->stops = 0;
 	*lap = (struct plex86_lap){ .la = la.la & PLEX86_PAGE_MASK, .begin = icount, .most = most };

@@ -25,6 +25,7 @@ struct plex86_laps {
 		uint64_t length;	/* mean, 0: not known */
 		uint32_t stops;		/* since Bochs last tried to measure */
 		uint32_t weight;	/* all of them, halved where others came instead */
+		bool replaced;		/* there was no room, and it is here for another */
 	} page[PLEX86_LAPS_PAGES];
 };
 

@@ -104,6 +104,8 @@ struct plex86_shadow {
 	uint64_t tsc_stops;		/* of them in copies that are there for RDTSC's bytes only */
 	uint32_t filter_low;		/* the same, and only below 4 GiB */
 	bool broken;			/* out of memory in bookkeeping: must be destroyed */
+	uint64_t slots[PLEX86_SLOTS / 64]; /* of long mode's root that are or were present */
+	bool slots_new;			/* the engine does not know of some */
 	uint64_t described;		/* generation of the descriptors that the engine has */
 };
 
@@ -137,6 +139,7 @@ struct plex86_world {
 	struct plex86_shadow **spaces;
 	uint32_t nspaces, maxspaces;
 	uint64_t clock;			/* of uses, for LRU */
+	uint64_t trip_ns;		/* that a new space begins with; learned from others */
 	uint32_t epoch;			/* advances every few milliseconds of guest time */
 	uint32_t max_traps;		/* that a space can have, as far as is known */
 	uint32_t populate;		/* pages mapped before a space first runs, at the most */
@@ -201,8 +204,11 @@ void plex86_node_drop(struct plex86_world *w, uint32_t node);
  */
 struct plex86_node *plex86_tree_leaf(struct plex86_shadow *s, plex86_gva_t la, bool make);
 
-/* Do the guest's tables lead user code to a page at @la, and is an A bit clear on the way? */
-bool plex86_tree_unaccessed(const struct plex86_shadow *s, plex86_gva_t la);
+/*
+ * Do the guest's tables lead user code to a page at @la, and is an A bit clear on the way, or D
+ * where it may write?
+ */
+bool plex86_tree_wants_walk(const struct plex86_shadow *s, plex86_gva_t la);
 
 /*
  * Calls @visit for each leaf node that the guest's tables have for user code, in
@@ -217,6 +223,9 @@ void plex86_list_add(struct plex86_world *w, uint32_t *first, struct plex86_node
 void plex86_list_remove(struct plex86_world *w, uint32_t *first, struct plex86_node *n, int list);
 
 /* True if the entry that led to child @index of @up still says the same. */
+/* Notes which of @count entries of long mode's root, from @first on, are present; else does nothing. */
+void plex86_root_slots(struct plex86_node *n, unsigned int first, unsigned int count);
+
 bool plex86_child_is_current(struct plex86_node *up, unsigned int index);
 
 /* What the guest's tables allow for one page. */

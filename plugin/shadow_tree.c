@@ -236,6 +236,29 @@ static struct plex86_node *make_child(struct plex86_node *up, unsigned int index
 	return n;
 }
 
+static bool is_long_root(const struct plex86_node *n)
+{
+	return n->parent == PLEX86_NONE && n->shadow->paging.mode == PLEX86_PAGING_LONG;
+}
+
+void plex86_root_slots(struct plex86_node *n, unsigned int first, unsigned int count)
+{
+	const uint64_t need = PLEX86_PTE_P | PLEX86_PTE_U;
+	struct plex86_shadow *s = n->shadow;
+	unsigned int i;
+
+	if (!is_long_root(n))
+		return;
+	for (i = first; i < first + count && i < PLEX86_SLOTS; i++) {
+		const uint64_t bit = UINT64_C(1) << i % 64;
+
+		if ((s->slots[i / 64] & bit) || (entry_of(n, i) & need) != need)
+			continue;
+		s->slots[i / 64] |= bit;
+		s->slots_new = true;
+	}
+}
+
 static struct plex86_node *make_root(struct plex86_shadow *s)
 {
 	unsigned int level = plex86_paging_levels(&s->paging);
@@ -251,6 +274,7 @@ static struct plex86_node *make_root(struct plex86_shadow *s)
 	n->rights = PLEX86_PROT_READ | PLEX86_PROT_WRITE | PLEX86_PROT_EXEC;
 	s->root = n->self;
 	watch_table(s->world, n);
+	plex86_root_slots(n, 0, PLEX86_SLOTS);
 	return n;
 }
 
@@ -284,12 +308,12 @@ struct plex86_node *plex86_tree_leaf(struct plex86_shadow *s, plex86_gva_t la, b
 	return n;
 }
 
-bool plex86_tree_unaccessed(const struct plex86_shadow *s, plex86_gva_t la)
+bool plex86_tree_wants_walk(const struct plex86_shadow *s, plex86_gva_t la)
 {
 	const struct plex86_paging *p = &s->paging;
 	plex86_gpa_t table = { p->root };
 	unsigned int level = plex86_paging_levels(p);
-	bool clear = false;
+	bool clear = false, write = true;
 
 	if (!plex86_gva_valid(p, la))
 		return false;
@@ -303,8 +327,10 @@ bool plex86_tree_unaccessed(const struct plex86_shadow *s, plex86_gva_t la)
 				return false;
 			clear = true;
 		}
+		if (!(rights_of(p, level, e | PLEX86_PTE_D) & PLEX86_PROT_WRITE))
+			write = false;
 		if (plex86_entry_is_leaf(p, level, e))
-			return clear;
+			return clear || (write && !(e & PLEX86_PTE_D));
 		table.pa = plex86_entry_address(p, e);
 	}
 }
@@ -312,10 +338,7 @@ bool plex86_tree_unaccessed(const struct plex86_shadow *s, plex86_gva_t la)
 /* Only the lower half of the root of long mode is user space. */
 static unsigned int user_entries(const struct plex86_node *n)
 {
-	bool upper = n->shadow->paging.mode == PLEX86_PAGING_LONG &&
-		     n->level == plex86_paging_levels(&n->shadow->paging);
-
-	return upper ? n->entries / 2 : n->entries;
+	return is_long_root(n) ? PLEX86_SLOTS : n->entries;
 }
 
 static bool each_leaf(struct plex86_node *n, bool (*visit)(struct plex86_node *leaf),

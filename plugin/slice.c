@@ -9,8 +9,6 @@
 #include "insn.h"
 #include "slice.h"
 
-#define CR4_FSGSBASE	(1u << 16)
-
 /* Guest time after which a page that flipped too often gets another chance. */
 #define EPOCH_NS 20000000u
 
@@ -111,36 +109,6 @@ static enum plex86_verdict find_space(struct plex86_run *run, const struct plex8
 	return PLEX86_GO_ON;
 }
 
-/* Which bytes must not run in it: it depends on the engine, the mode and the tables. */
-static void set_filter(struct plex86_run *run, bool long_mode)
-{
-	struct plex86_core *core = run->core;
-	struct plex86_world *w = &core->world;
-	const uint32_t caps = core->caps->flags;
-	uint32_t filter, low = 0;
-
-	plex86_descriptors_sync(w, &run->slice->tables, long_mode);
-	filter = plex86_filter_mask(caps, run->cpu->mode, run->cpu->cr4 & CR4_FSGSBASE, w->strict);
-	filter |= plex86_filter_bitscan(caps, core->config.tzcnt, core->config.lzcnt, w->strict);
-	if (plex86_descriptors_hidden(w))
-		filter |= PLEX86_FOUND_SELECTOR;
-	if (plex86_beyond(run->cpu, core->caps))
-		filter |= PLEX86_FOUND_XCR0;
-	if (run->cpu->mode == PLEX86_MODE_64)
-		low = plex86_filter_low(caps, w->strict);
-	/* Those of 64-bit Linux do the same under a Linux host. */
-	if (!(caps & PLEX86_CAP_SELECTORS) &&
-	    !(plex86_linux_selectors(run->cpu) &&
-	      !(run->cpu->mode == PLEX86_MODE_64 && (caps & PLEX86_CAP_BASES_LOST)) &&
-	      plex86_descriptors_linux(w, &run->slice->tables)))
-		filter |= run->cpu->mode == PLEX86_MODE_64 ? PLEX86_FOUND_SEGMENT_64 :
-							     PLEX86_FOUND_SEGMENT_32;
-	if (!(caps & PLEX86_CAP_SELECTORS) && run->cpu->mode == PLEX86_MODE_64 &&
-	    !plex86_flat_stack(run->cpu))
-		filter |= PLEX86_FOUND_FAR_64;
-	plex86_shadow_filter(run->space, filter, low);
-}
-
 /* All is gone: the guest has a new process in the old one's page tables. */
 static enum plex86_verdict reborn(struct plex86_run *run)
 {
@@ -189,8 +157,7 @@ static enum plex86_verdict enter(struct plex86_run *run)
 	r = plex86_entry_check(cpu, slice->env, core->caps, core->config.strict);
 	if (r)
 		return plex86_refuse(run, r, NULL);
-	if (core->config.strict && !(core->caps->flags & PLEX86_CAP_SELECTORS) &&
-	    !plex86_descriptors_linux(&core->world, &slice->tables))
+	if (core->config.strict && !(core->caps->flags & PLEX86_CAP_SELECTORS) && !plex86_linux_tables(run))
 		return plex86_refuse(run, PLEX86_REFUSE_SELECTORS, "the GDT is not 64-bit Linux's");
 	if (!plex86_beyond_idle(plex86_beyond(cpu, core->caps), run->vec, core->caps))
 		return plex86_refuse(run, PLEX86_REFUSE_XCR0,
@@ -207,7 +174,7 @@ static enum plex86_verdict enter(struct plex86_run *run)
 	verdict = find_space(run, &paging);
 	if (verdict != PLEX86_GO_ON)
 		return verdict;
-	set_filter(run, paging.mode == PLEX86_PAGING_LONG);
+	plex86_slice_filter(run, paging.mode == PLEX86_PAGING_LONG);
 	plex86_shadow_sync(run->space, &paging);
 	if (run->space->lived && !run->space->mapped)
 		return reborn(run);
@@ -326,8 +293,8 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 		return go_on(run);
 	case PLEX86_FAULT_GUEST:
 		core->stats.faults_guest++;
-		/* If Bochs's TLB knows the page it sets no A bit, and each access would trap. */
-		if (plex86_tree_unaccessed(run->space, at))
+		/* If Bochs's TLB knows the page it sets no A or D bit, and each access would trap. */
+		if (plex86_tree_wants_walk(run->space, at))
 			core->host->walk_again(at);
 		return end(run, PLEX86_SLICE_STEP);
 	default:
@@ -369,7 +336,7 @@ static enum plex86_verdict run_slice(struct plex86_run *run)
 				  page_fault(run, &exit) : end(run, PLEX86_SLICE_FAULT);
 			break;
 		case PLEX86_EXIT_TRAP:
-			if (exit.vector != PLEX86_VECTOR_DB)
+			if (exit.vector != PLEX86_VECTOR_DB && exit.vector != PLEX86_VECTOR_GP)
 				plex86_back_to_prefixes(run->space, run->cpu);
 			plex86_copy_stopped(run->space, plex86_code_address(run->cpu));
 			/* A trap, not a fault: RIP is behind the instruction already. */

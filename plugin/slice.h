@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One slice while it lasts, for the files that share the work: slice.c (its way),
- * slice_cost.c (what it took), refuse.c (why it did not go on), replay.c (verify mode).
+ * slice_filter.c (what must not run), slice_cost.c (what it took), refuse.c (why it did not go on), replay.c (verify mode).
  */
 #ifndef PLEX86_SLICE_H
 #define PLEX86_SLICE_H
@@ -19,6 +19,17 @@ struct plex86_run {
 	uint64_t cost_ns;	/* what all runs together took of the host besides ... */
 	uint64_t maps_ns;	/* ... of which the present one's mapping */
 };
+
+/* ---- slice_filter.c ---- */
+
+/*
+ * Would user code load from a Linux host's GDT what it would load from the guest's?  FS and GS of
+ * 32-bit code may hold what their descriptors were before the guest's kernel changed them.
+ */
+bool plex86_linux_tables(const struct plex86_run *run);
+
+/* From now on the space of @run has nothing to execute that this state must not. */
+void plex86_slice_filter(struct plex86_run *run, bool long_mode);
 
 /* ---- slice_cost.c ---- */
 

@@ -8,8 +8,14 @@
 /* What caches that the switch has emptied take of a run: nothing that emulation would. */
 #define COLD_NS 2000
 
-/* Short runs after which the least of them counts. */
-#define TRIP_WINDOW 64
+/*
+ * Short runs after which the least of them counts: so many that a loop that does the same all the
+ * time, and ends in system calls, has been cut off early by a few timer ticks meanwhile.
+ */
+#define TRIP_WINDOW 1024
+
+/* The same of those that end by #UD, which no loop of a program does. */
+#define UNDEFINED_WINDOW 64
 
 /*
  * #UD takes up to so many times what other traps take, and varies by more than the code
@@ -48,18 +54,23 @@ void plex86_cost_of_maps(struct plex86_run *run)
 
 /*
  * What of a run's time is the engine's own, in this space: the least of the last
- * short runs, so that neither a cold cache nor code that really ran counts.
+ * short runs, so that neither a cold cache nor code that really ran counts.  True: they were
+ * as many as @window.
  */
-static void learn_trip(struct plex86_trip *t, uint64_t usual_ns, uint64_t ran_ns)
+static bool learn_trip(struct plex86_trip *t, unsigned int window, uint64_t usual_ns, uint64_t ran_ns)
 {
+	bool whole;
+
 	if (ran_ns > 4 * usual_ns)
-		return;
+		return false;
 	if (!t->runs || ran_ns < t->least)
 		t->least = ran_ns;
-	if (ran_ns < t->ns || ++t->runs == TRIP_WINDOW) {
+	whole = ++t->runs == window;
+	if (whole || ran_ns < t->ns) {
 		t->ns = t->least;
 		t->runs = 0;
 	}
+	return whole;
 }
 
 /*
@@ -85,11 +96,12 @@ void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, 
 	uint64_t usual = core->caps->trip_ran_ns + extra_ns(core->caps, s), total, own, doubtful;
 
 	if (exit->reason == PLEX86_EXIT_TRAP && exit->vector == PLEX86_VECTOR_UD) {
-		learn_trip(&s->undefined, UNDEFINED_DOUBT * usual, exit->ran_ns);
+		learn_trip(&s->undefined, UNDEFINED_WINDOW, UNDEFINED_DOUBT * usual, exit->ran_ns);
 		own = beyond(exit->ran_ns, s->undefined.ns);
 		doubtful = (UNDEFINED_DOUBT - 1) * s->undefined.ns;
 	} else {
-		learn_trip(&s->trip, usual, exit->ran_ns);
+		if (learn_trip(&s->trip, TRIP_WINDOW, usual, exit->ran_ns))
+			s->world->trip_ns = beyond(s->trip.ns, extra_ns(core->caps, s));
 		own = beyond(exit->ran_ns, s->trip.ns);
 		doubtful = COLD_NS;
 	}

@@ -32,6 +32,7 @@ int plex86_world_init(struct plex86_world *w, const struct plex86_engine_ops *op
 	w->strict = strict;
 	w->maxspaces = maxspaces;
 	w->max_traps = w->caps->max_traps;
+	w->trip_ns = w->caps->trip_ran_ns;
 	w->nframes = ram->guest_size >> PLEX86_PAGE_SHIFT;
 	w->most = w->nframes / NODE_FRAMES + MIN_NODES;
 	if (w->most > PLEX86_MAX_NODES)
@@ -159,7 +160,7 @@ int plex86_space_make(struct plex86_world *w, const struct plex86_paging *paging
 	s->root = PLEX86_NONE;
 	memset(s->dirty, 0xff, sizeof(s->dirty));
 	s->used = ++w->clock;
-	s->trip.ns = s->undefined.ns = w->caps->trip_ran_ns;
+	s->trip.ns = s->undefined.ns = w->trip_ns;
 	w->spaces[w->nspaces++] = s;
 	w->stats.spaces_created++;
 	*made = s;
@@ -181,6 +182,17 @@ static int describe(struct plex86_shadow *s)
 	s->described = d->generation;
 	s->world->stats.descriptors_given++;
 	return 0;
+}
+
+/* Nothing of the engine's may be where the guest has something that is not mapped yet. */
+static int tell_slots(struct plex86_shadow *s)
+{
+	int err = 0;
+
+	if (s->slots_new && s->world->ops->occupied)
+		err = s->world->ops->occupied(s->engine, s->slots);
+	s->slots_new = false;
+	return err;
 }
 
 static int set_traps(struct plex86_shadow *s)
@@ -210,6 +222,8 @@ int plex86_space_flush(struct plex86_shadow *s)
 	if (s->broken)
 		return -ENOMEM;
 	err = describe(s);
+	if (!err)
+		err = tell_slots(s);
 	if (err)
 		return err;
 	err = set_traps(s);

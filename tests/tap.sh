@@ -7,6 +7,7 @@
 #				is shown as diagnostics if it doesn't
 #   tap_skip NAME REASON	one check that can't be made here
 #   tap_skip_all REASON		none of this file's checks can be made here
+#				(a REASON "not now: ..." may be gone the next time)
 #   tap_is NAME GOT WANT	one check: equal strings
 
 tap_count=0

@@ -6,5 +6,11 @@
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
+for number; do :; done
+case ${number-} in
+'' | *[!0-9]*)
+	echo "usage: ./quickstart boots [OPTION...] N (the options are explained at the head of tools/demo/boots)" >&2
+	exit 2 ;;
+esac
 "$root/tools/build.sh" --for guest
 exec "$root/tools/demo/boots" "$@"

@@ -22,8 +22,19 @@ done
 
 "$root/tools/setup.sh" "${purposes[@]}"
 cd "$root"
+case $PWD in
+*[[:space:]]*)
+	echo "build: there is a blank in '$PWD', which Bochs's makefiles can't do with: clone to another place" >&2
+	exit 1 ;;
+esac
+# Much of what is built knows where it is: in a copy it would run the original's.
+if [ "$(cat build/place 2>/dev/null || echo "$PWD")" != "$PWD" ]; then
+	echo "The build is of $(cat build/place); it is made anew here."
+	rm -rf build
+fi
 logs=$root/build/logs
 mkdir -p "$logs"
+pwd >build/place
 
 # Once there is a makefile, it does this by itself when its sources change.
 [ -x configure ] && [ -e Makefile.in ] ||

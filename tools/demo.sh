@@ -5,5 +5,6 @@
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
+case " $* " in *" --help "* | *" -h "*) exec "$root/tools/demo/run" --help ;; esac
 "$root/tools/build.sh" --for guest
 exec "$root/tools/demo/run" "$@"

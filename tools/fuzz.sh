@@ -43,7 +43,7 @@ engine=process only='' block=0 kind='' options=()
 numbers=()
 for arg in "$@"; do
 	case $arg in
-	engine=*) engine=${arg#*=} ;;
+	engine=process | engine=driver) engine=${arg#*=} ;;
 	insn=*) options+=(-i "${arg#*=}") ;;
 	model=*) options+=(-c "${arg#*=}") ;;
 	only=*)	only=$(number "${arg#*=}") ;;

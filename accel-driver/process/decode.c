@@ -166,7 +166,7 @@ static enum stop_kind decode_sigsegv(struct plex86_space *s, struct stop *stop, 
 	}
 	/* #GP, or #OF by INTO or INT 4; only the latter two leave RF clear. */
 	if (r->eflags & EFLAGS_RF)
-		return trap(exit, PLEX86_VECTOR_UNKNOWN);
+		return trap(exit, PLEX86_VECTOR_GP);
 	if (after_intn(s, stop, VECTOR_OF)) {
 		r->rip -= 2;
 		return trap(exit, VECTOR_OF);

@@ -242,4 +242,5 @@ const struct plex86_engine_ops plex86_engine_process = {
 	.kick = process_kick,
 	.set_traps = space_set_traps,
 	.trap_tsc = space_trap_tsc,
+	.occupied = space_occupied,
 };

@@ -165,6 +165,9 @@ int inject_flag_id(struct plex86_engine *e, struct plex86_space *s, bool id)
 	return err;
 }
 
+/* Places to try, of which the second half may be where the guest has something, too. */
+#define MOVE_TRIES 32
+
 int stub_place(uint64_t *where)
 {
 	const uint64_t first = UINT64_C(1) << 32;	/* out of reach of 32-bit code */
@@ -191,6 +194,14 @@ static int reserve(struct plex86_engine *e, struct plex86_space *s, uint64_t whe
 	return -EEXIST;
 }
 
+bool stub_in_the_way(const struct plex86_space *s, uint64_t where)
+{
+	const unsigned int first = where / PLEX86_SLOT_SIZE;
+	const unsigned int last = (where + STUB_SIZE - 1) / PLEX86_SLOT_SIZE;
+
+	return (s->slots[first / 64] >> first % 64 & 1) || (s->slots[last / 64] >> last % 64 & 1);
+}
+
 int inject_move(struct plex86_engine *e, struct plex86_space *s, bool occupied)
 {
 	struct user_regs_struct r;
@@ -198,11 +209,13 @@ int inject_move(struct plex86_engine *e, struct plex86_space *s, bool occupied)
 	int err, tries;
 
 	s->regs_known = false;
-	for (tries = 0; tries < 16; tries++) {
+	for (tries = 0; tries < MOVE_TRIES; tries++) {
 		err = stub_place(&where);
 		if (err)
 			return err;
 		if (where < s->stub + STUB_SIZE && s->stub < where + STUB_SIZE)
+			continue;
+		if (tries < MOVE_TRIES / 2 && stub_in_the_way(s, where))
 			continue;
 		if (occupied) {
 			err = reserve(e, s, where);

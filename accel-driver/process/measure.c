@@ -193,8 +193,8 @@ static int probe_exec_only(struct plex86_space *s)
 		err = process_run(s, &cpu, &vec, 0, 1000000000, &exit);
 	if (!err && exit.reason == PLEX86_EXIT_LOST)
 		err = -ESRCH;
-	/* What is reported of the stub is that it isn't there; but RIP moves on if it works. */
-	if (!err && cpu.rip != s->stub + STUB_OFFSET(stub_popf))
+	/* What is reported of the stub is that it isn't there; but RIP moves on if it can be read. */
+	if (!err && (exit.reason != PLEX86_EXIT_PAGE || cpu.rip != s->stub + STUB_OFFSET(stub_popf)))
 		caps->flags &= ~PLEX86_CAP_EXEC_ONLY;
 	return err ? err : space_apply(s, &all, 1, NULL);
 }

@@ -82,6 +82,7 @@ struct plex86_space {
 	bool stays;			/* where it is: see together.c */
 	int error;			/* of a deferred operation, for the next run() */
 	uint64_t stub;			/* where the stub is in this space */
+	uint64_t slots[PLEX86_SLOTS / 64]; /* of the guest's: it should be elsewhere */
 
 	/* What the child holds, so that setting it again can be saved. */
 	struct user_regs_struct regs;
@@ -219,6 +220,9 @@ int inject_move(struct plex86_engine *e, struct plex86_space *s, bool occupied);
 /* A random place for the stub. */
 int stub_place(uint64_t *where);
 
+/* Would it be where the guest may have pages that are not mapped yet? */
+bool stub_in_the_way(const struct plex86_space *s, uint64_t where);
+
 /* ---- space.c */
 
 int space_create(struct plex86_engine *e, struct plex86_space **space);
@@ -226,6 +230,7 @@ void space_destroy(struct plex86_space *s);
 int space_apply(struct plex86_space *s, const struct plex86_map_op *ops, unsigned int n,
 		unsigned int *done);
 int space_flush(struct plex86_space *s);
+int space_occupied(struct plex86_space *s, const uint64_t slots[PLEX86_SLOTS / 64]);
 
 /* ---- traps.c: instructions that must trap */
 

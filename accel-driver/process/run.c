@@ -256,6 +256,16 @@ static int examine(struct slice *sl, struct stop *stop)
 	return kind == STOP_NOTHING;
 }
 
+/* The child has run, but the host won't say how far: the guest's memory is newer than *cpu. */
+static int registers_lost(struct slice *sl)
+{
+	sl->s->dead = true;
+	sl->exit->reason = PLEX86_EXIT_BROKEN;
+	sl->exit->vector = PLEX86_VECTOR_UNKNOWN;
+	sl->exit->why = "the host kernel did not give out the registers of the container process";
+	return 0;
+}
+
 /* Resume until a stop is the guest's.  0, or -errno: nothing has run. */
 static int run_child(struct slice *sl)
 {
@@ -266,7 +276,7 @@ static int run_child(struct slice *sl)
 	do {
 		memset(&stop, 0, sizeof(stop));
 		if (ptrace(PTRACE_SYSEMU, s->pid, 0, 0) && errno != ESRCH)
-			return -errno;
+			return sl->ran ? registers_lost(sl) : -errno;
 		s->regs_known = false;
 again:
 		err = process_wait(s->pid, &stop.status);
@@ -291,9 +301,7 @@ again:
 			goto again;
 		}
 	} while (err > 0);
-	if (err)
-		s->dead = true;
-	return err;
+	return err ? registers_lost(sl) : 0;
 }
 
 static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec *vec,

@@ -243,6 +243,21 @@ static int map(struct plex86_space *s, const struct plex86_map_op *op)
 	return 0;
 }
 
+int space_occupied(struct plex86_space *s, const uint64_t slots[PLEX86_SLOTS / 64])
+{
+	int err;
+
+	if (!s || !slots)
+		return -EINVAL;
+	if (s->dead)
+		return -ESRCH;
+	memcpy(s->slots, slots, sizeof(s->slots));
+	if (!stub_in_the_way(s, s->stub))
+		return 0;
+	err = execute(s);
+	return err ? err : inject_move(s->engine, s, true);
+}
+
 /* Is [at, at + npages) inside [0, size), all without overflow? */
 static bool inside(uint64_t at, uint64_t npages, uint64_t size)
 {

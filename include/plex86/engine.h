@@ -31,6 +31,10 @@ struct plex86_space;
 /* Room for one sentence that says what is wrong and what to do about it. */
 #define PLEX86_WHY_LEN 256
 
+/* What one entry of a root table of long mode is for, bytes; and how many there are for user code. */
+#define PLEX86_SLOT_SIZE	(UINT64_C(1) << 39)
+#define PLEX86_SLOTS		256
+
 /* What an engine can do beyond the minimum (flat 64-bit user code, int 0x80). */
 #define PLEX86_CAP_COMPAT	(1u << 0)	/* 32-bit flat code, in any paging mode */
 #define PLEX86_CAP_SEGMENTS	(1u << 1)	/* based, limited, 16-bit segments */
@@ -126,7 +130,8 @@ enum plex86_exit_reason {
 struct plex86_exit {
 	uint32_t reason;	/* enum plex86_exit_reason */
 	uint32_t vector;	/* hardware vector, or PLEX86_VECTOR_UNKNOWN; 1: a single-step
-				 * trap is due, RIP is behind the instruction (ICEBP is not it) */
+				 * trap is due, RIP is behind the instruction (ICEBP is not it);
+				 * 13: RIP is exact, whatever CAP_PREFIXES says */
 	uint32_t error_code;	/* as pushed by the CPU, if CAP_ERRORCODE */
 	uint32_t access;	/* PAGE: PLEX86_ACCESS_* */
 	uint64_t addr;		/* PAGE: linear address (CR2) */
@@ -137,6 +142,7 @@ struct plex86_exit {
 
 #define PLEX86_VECTOR_DB	1u	/* SDM vol. 3, table 6-1 */
 #define PLEX86_VECTOR_UD	6u
+#define PLEX86_VECTOR_GP	13u
 #define PLEX86_VECTOR_UNKNOWN	0xffffffffu
 
 /* run() flags */
@@ -212,6 +218,15 @@ struct plex86_engine_ops {
 	 * trip dearer.  On failure nothing has changed.
 	 */
 	int (*trap_tsc)(struct plex86_space *space, bool on);
+
+	/*
+	 * Optional (NULL: the engine has nothing of its own where user code can
+	 * read): the guest's tables have something, mapped natively or not, in
+	 * the PLEX86_SLOT_SIZE bytes from n * PLEX86_SLOT_SIZE on for each bit
+	 * n % 64 of @slots[n / 64] that is set.  The engine takes its things away
+	 * from there as far as there is room.  -errno: the space is lost.
+	 */
+	int (*occupied)(struct plex86_space *space, const uint64_t slots[PLEX86_SLOTS / 64]);
 
 	/*
 	 * Optional (NULL without CAP_DESCRIPTORS): the guest's descriptor

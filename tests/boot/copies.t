@@ -12,7 +12,7 @@ work=$BUILD/tests/boot-copies
 rm -rf "$work"
 mkdir -p "$work/job"
 why=$("$top_srcdir/tools/guest/fetch" amd64 2>&1) ||
-	tap_skip_all "the guest's packages can't be fetched: $(tail -n 1 <<<"$why")"
+	tap_skip_all "not now: the guest's packages can't be fetched: $(tail -n 1 <<<"$why")"
 
 cat >"$work/copy.c" <<'END'
 #include <stdio.h>

@@ -35,7 +35,7 @@ ran_natively() {
 
 for guest in amd64 i386; do
 	if ! why=$("$top_srcdir/tools/guest/fetch" "$guest" 2>&1); then
-		tap_skip "$guest: hostile" "its packages can't be fetched: $(tail -n 1 <<<"$why")"
+		tap_skip "$guest: hostile" "not now: its packages can't be fetched: $(tail -n 1 <<<"$why")"
 		continue
 	fi
 	bits=-m64

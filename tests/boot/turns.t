@@ -17,7 +17,7 @@ work=$BUILD/tests/boot-turns
 rm -rf "$work"
 mkdir -p "$work"
 why=$("$top_srcdir/tools/guest/fetch" amd64 2>&1) ||
-	tap_skip_all "the guest's packages can't be fetched: $(tail -n 1 <<<"$why")"
+	tap_skip_all "not now: the guest's packages can't be fetched: $(tail -n 1 <<<"$why")"
 
 # More processes that compute at the same time than Linux has PCIDs (six).
 processes=9

@@ -152,7 +152,7 @@ static bool loads(struct plex86_space *s, uint64_t va, uint64_t want)
 static void test_stub_moves(void)
 {
 	struct plex86_space *s = fresh_space(), *other;
-	uint64_t from = 0, to = 0, was, i, two = 2;
+	uint64_t from = 0, to = 0, was, i, two = 2, slots[PLEX86_SLOTS / 64] = { 0 };
 	unsigned int strange;
 	bool good = true;
 	pid_t pid = find_container();
@@ -169,6 +169,22 @@ static void test_stub_moves(void)
 		good &= find_stub(pid, &from, &to, &strange) && from != was && !strange;
 	}
 	report(good, "a page mapped over the stub: the stub moves, 20 times");
+
+	for (i = 0; i < 20; i++) {
+		good &= find_stub(pid, &from, &to, &strange);
+		was = from / PLEX86_SLOT_SIZE;
+		slots[was / 64] |= UINT64_C(1) << was % 64;
+		good &= !ops->occupied(s, slots);
+		good &= find_stub(pid, &from, &to, &strange) && from / PLEX86_SLOT_SIZE != was && !strange;
+		good &= !(slots[from / PLEX86_SLOT_SIZE / 64] >> from / PLEX86_SLOT_SIZE % 64 & 1);
+		good &= loads(s, VA_DATA, 0);
+	}
+	was = from;
+	good &= !ops->occupied(s, slots) && find_stub(pid, &from, &to, &strange) && from == was;
+	report(good, "the guest has pages of its own where the stub is, not mapped yet: it moves, 20 times");
+	memset(slots, 0xff, sizeof(slots));
+	good = !ops->occupied(s, slots) && loads(s, VA_DATA, 0);
+	report(good, "it has some everywhere: the stub stays somewhere");
 
 	good = find_stub(pid, &from, &to, &strange);
 	good &= !unmap_pages(s, from - PAGE(100), 200);

@@ -11,7 +11,7 @@ set -u
 . "$top_srcdir/tests/tap.sh"
 . "$top_srcdir/tools/lib/model.sh"
 
-export BUILD=$top_builddir
+export BUILD=$top_builddir FUZZ_OUT=$top_builddir/tests/fuzz/cases
 fuzzer=$top_builddir/tools/fuzz/fuzzer
 work=$top_builddir/tests/fuzz/work
 rm -rf "$work"
@@ -38,7 +38,7 @@ tap_is "and most of them ran natively" \
 	"$(awk '/^Natively:/ { print ($2 > $4 / 2) }' "$work/log")" 1
 
 # The last block's records: plain Bochs's against themselves, with one bit flipped.
-plain=$(realpath "$BUILD/fuzz/chunk/1/cases.plain")
+plain=$(realpath "$FUZZ_OUT/chunk/1/cases.plain")
 cp "$plain" "$work/plain"
 plain=$work/plain
 tap_is "the same records do not differ" \
@@ -66,7 +66,7 @@ tap_is "a record that is missing is an error" \
 
 # Natively where the host has AVX-512, else Bochs executes it.
 tap "random instructions with AVX-512: the same" fuzz "${PLEX86_FUZZ_AVX512:-7000}" 1 model=corei7_icelake_u
-cp "$BUILD/fuzz/chunk/1/cases.plain" "$work/plain"
+cp "$FUZZ_OUT/chunk/1/cases.plain" "$work/plain"
 options=(-5)
 while read -r byte name; do
 	tap_is "a wrong bit in $name is found" "$(differing 77 $((byte * 8 + 2)))" 1

@@ -81,7 +81,7 @@ kmod_kernel() {
 
 kmod_fetch_kernel() {
 	(cd "$dir" && kmod_download download "$package") >"$dir/log" 2>&1 || {
-		echo "$package can't be downloaded; the end of $dir/log: $(tail -n 1 "$dir/log")"
+		echo "not now: $package can't be downloaded; the end of $dir/log: $(tail -n 1 "$dir/log")"
 		return 1
 	}
 	dpkg-deb --fsys-tarfile "$dir/$package"_*.deb | tar -xO "./boot/vmlinuz-$kmod_release" >"$kmod_bzimage"

@@ -135,8 +135,8 @@ static void walk_again(plex86_gva_t la)
 	struct translation o;
 
 	tables_translate(vm.tables, la.la, &o);
-	if (!o.present || o.reserved || !o.user || o.accessed)
-		complain("walk_again(%#llx), but it is not for A", (unsigned long long)la.la);
+	if (!o.present || o.reserved || !o.user || (o.accessed && (o.dirty || !o.write)))
+		complain("walk_again(%#llx), but it is not for A or D", (unsigned long long)la.la);
 	vm.walks_again++;
 }
 

@@ -221,6 +221,18 @@ static int set_traps(struct plex86_space *s, const plex86_gva_t *addrs, unsigned
 	return 0;
 }
 
+static int occupied(struct plex86_space *s, const uint64_t slots[PLEX86_SLOTS / 64])
+{
+	if (!usable(s, "occupied()"))
+		return -EINVAL;
+	if (fail()) {
+		s->dead = true;
+		return -EIO;
+	}
+	memcpy(s->slots, slots, sizeof(s->slots));
+	return 0;
+}
+
 static int trap_tsc(struct plex86_space *s, bool on)
 {
 	if (!usable(s, "trap_tsc()"))
@@ -402,7 +414,7 @@ static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec
 static const struct plex86_engine_ops fake_ops = {
 	.name = "fake", .probe = probe, .open = open, .close = close, .caps = caps,
 	.space_create = space_create, .space_destroy = space_destroy, .apply = apply,
-	.run = run, .kick = kick, .set_traps = set_traps, .trap_tsc = trap_tsc,
+	.run = run, .kick = kick, .set_traps = set_traps, .trap_tsc = trap_tsc, .occupied = occupied,
 	.set_descriptors = set_descriptors,
 };
 

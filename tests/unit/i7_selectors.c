@@ -21,6 +21,7 @@ static void begin_linux(void)
 	bochs_write(gdt + 0x20, UINT64_C(0x00cffb000000ffff), 8);
 	bochs_write(gdt + 0x28, UINT64_C(0x00cff3000000ffff), 8);
 	bochs_write(gdt + 0x30, UINT64_C(0x00affb000000ffff), 8);
+	bochs_write(gdt + 0x60, UINT64_C(0x00cff3001000ffff), 8);
 	bochs_write(gdt + 0x78, UINT64_C(0x0040f50000000000), 8);
 	vm.slice.tables.gdt = (struct plex86_table){ GDT, 128, 0 };
 	for (i = 0; i < PLEX86_NSEG; i++)
@@ -54,6 +55,11 @@ static void selectors(void)
 		{ "\x8c\xe0", 2, "mov %fs,%eax" }, { "\x1e", 1, "push %ds" },
 		{ "\x8e\xe0", 2, "mov %eax,%fs" }, { "\xff\x28", 2, "ljmp *(%eax)" },
 	};
+	/* Base, limit, not present, read-only, a gate, nothing. */
+	static const uint64_t changed[] = {
+		0x00cff3002000ffff, 0x01cff3001000ffff, 0x00cff3001000fffe, 0x00cff1001000ffff,
+		0x00cf73001000ffff, 0x00cfe3001000ffff, 0x008ff3001000ffff, 0,
+	};
 	unsigned int i;
 
 	/* Wine's are in an LDT. */
@@ -77,6 +83,27 @@ static void selectors(void)
 	bochs_write(gdt + 0x20, UINT64_C(0x00affb000000ffff), 8);
 	ok(given_up());
 	end("the same where the GDT is another");
+
+	/* FS is as it was loaded, and would be another if it were loaded again. */
+	for (i = 0; i < sizeof(changed) / sizeof(changed[0]); i++) {
+		begin_linux();
+		engine.caps.max_traps = 0;
+		put(frame[0] + 0x100, "\x8e\xe0", 2);
+		vm_core(2, false);
+		ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+		bochs_write(gdt + 0x60, changed[i], 8);
+		tap_ok(given_up(), "%016llx", (unsigned long long)changed[i]);
+		end("a thread's descriptor that changes behind its selector");
+	}
+
+	/* Accessed or not: that can't be told from the register. */
+	begin_linux();
+	engine.caps.max_traps = 0;
+	put(frame[0] + 0x100, "\x8e\xe0", 2);
+	vm_core(2, false);
+	bochs_write(gdt + 0x60, UINT64_C(0x00dff2001000ffff), 8);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	end("a thread's descriptor with another accessed and AVL bit");
 
 	/* In 64-bit code PUSH DS is no instruction. */
 	begin_linux();

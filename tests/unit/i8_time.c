@@ -132,7 +132,7 @@ static void learned_trip(void)
 	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 1500, 0 }, none);
 	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 2500, 0 }, none);
 	is(vm.slice.ticks, 1000, "a shorter one counts at once");
-	for (i = 0; i < 200; i++)
+	for (i = 0; i < 2 * 1024; i++)
 		slice(50000, (struct report){ PLEX86_EXIT_TRAP, i % 2 ? 2400 : 40000, 0 }, none);
 	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 2500, 0 }, none);
 	is(vm.slice.ticks, 100, "longer ones after a while, and not those that really ran");

@@ -398,7 +398,46 @@ static void unaccessed(int mode)
 			ok(vm_native(ACT_READ, LA + 8));
 		}
 	}
-	end("A bits that were cleared");
+	/* The same with D, which is of no interest where nobody may write. */
+	at = tables_entry(&t[0], LA, 1, false);
+	e = tables_entry_read(&t[0], at);
+	for (i = 0; i < 2; i++) {
+		vm.walks_again = 0;
+		tables_entry_write(&t[0], at, e & ~(P_D | (i ? P_W : 0)));
+		ok(vm_native(ACT_READ, LA + 8));
+		ok(!vm_native(ACT_WRITE, LA + 8));
+		is(vm.walks_again, !i, "Bochs walks for D");
+	}
+	end("A and D bits that were cleared");
+}
+
+static bool told_of(uint64_t la)
+{
+	return vm.last->slots[la / PLEX86_SLOT_SIZE / 64] >> la / PLEX86_SLOT_SIZE % 64 & 1;
+}
+
+/* Before it runs an engine knows where the guest has something that it has never touched natively. */
+static void slots(void)
+{
+	const uint64_t far = 77 * PLEX86_SLOT_SIZE + 123 * PAGE, later = 200 * PLEX86_SLOT_SIZE;
+
+	begin(PAGING_LONG, 2);
+	tables_map(&t[0], far, 0x300000, P_USER);
+	ok(vm_native(ACT_READ, LA));
+	ok(told_of(LA) && told_of(far) && !told_of(later));
+	tables_map(&t[0], later, 0x301000, P_USER);
+	ok(!told_of(later));
+	ok(vm_native(ACT_READ, LA));
+	ok(told_of(LA) && told_of(far) && told_of(later));
+	is(__builtin_popcountll(vm.last->slots[0]) + __builtin_popcountll(vm.last->slots[1]) +
+	   __builtin_popcountll(vm.last->slots[2]) + __builtin_popcountll(vm.last->slots[3]), 3, "no others");
+	end("what the guest has in the root of its tables");
+
+	/* The kernel's half, and other modes, are out of the question. */
+	begin(PAGING_PAE, 2);
+	ok(vm_native(ACT_READ, LA));
+	is(vm.last->slots[0] | vm.last->slots[1] | vm.last->slots[2] | vm.last->slots[3], 0, "slots");
+	end("roots that are not long mode's");
 }
 
 /* What was found in pages is not believed any more when all is dropped: DMA may have come by. */
@@ -471,6 +510,7 @@ int main(void)
 	tables_reused(PAGING_LONG);
 	aliases();
 	reborn();
+	slots();
 	written_unseen();
 	stuck_for_a_while();
 	small_roots();

@@ -130,6 +130,39 @@ static void work(void)
 	end("short runs that are worth it");
 }
 
+/* A system call after each burst. */
+static int calls_kernel(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
+			struct plex86_exit *x)
+{
+	(void)s;
+	(void)budget_ns;
+	cpu->rip = CODE;
+	x->reason = PLEX86_EXIT_TRAP;
+	x->vector = PLEX86_VECTOR_UNKNOWN;
+	x->ran_ns = ran_ns;
+	return 0;
+}
+
+/*
+ * Bursts that all take the same are not what a trip takes, as a timer tick cuts one off early now
+ * and then.
+ */
+static void steady(void)
+{
+	unsigned int i;
+
+	begin();
+	engine.script = calls_kernel;
+	for (i = 0; i < 10000; i++) {
+		ran_ns = i % 130 == 129 ? TRIP + i % 7 * 3000 : 3 * TRIP;
+		vm.cpu.rip = CODE;
+		vm_slice_only();
+	}
+	is(account()->strikes, 0, "each has earned what it took");
+	ok(account()->credit > 0);
+	end("bursts of one length");
+}
+
 /* Nothing is counted once the kernel has been entered, nor in another process. */
 static void interrupted(void)
 {
@@ -173,6 +206,7 @@ int main(void)
 {
 	noise();
 	work();
+	steady();
 	interrupted();
 	blame();
 	return tap_done();

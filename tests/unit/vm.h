@@ -174,6 +174,7 @@ struct plex86_space {
 	uint64_t trap[PLEX86_MAX_TRAPS];
 	unsigned int ntraps;
 	bool tsc;			/* RDTSC traps */
+	uint64_t slots[PLEX86_SLOTS / 64];	/* occupied() */
 	bool dead;			/* failed or lost: may only be destroyed */
 	bool ran;
 	uint64_t cr3;			/* that it first ran with */
@@ -191,7 +192,7 @@ struct plex86_engine {
 	struct plex86_space *spaces;
 	unsigned int nspaces, opened, closed;
 	bool known;			/* faults say what kind of access it was */
-	/* Calls of space_create, apply, set_traps, trap_tsc, set_descriptors and run; the one to fail, or a chance in 1000. */
+	/* Calls of space_create, apply, set_traps, trap_tsc, occupied, set_descriptors and run; the one to fail, or a chance in 1000. */
 	uint64_t calls, fail_at;
 	enum fail_kind fail_kind;
 	unsigned int fail_chance;

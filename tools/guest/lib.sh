@@ -32,6 +32,14 @@ check_arch() {
 	esac
 }
 
+# The plugin takes what it does not know for auto.
+check_engine() {
+	case $1 in
+	auto | driver | process | none) ;;
+	*) die "there is no engine '$1' (there are: auto, driver, process, none)" ;;
+	esac
+}
+
 # True when OUT exists and is newer than all inputs.
 fresh() {	# fresh OUT INPUT...
 	local out=$1 in

@@ -16,7 +16,7 @@ source_cached() {
 source_tarball() {
 	local package=$1 suite=$2 version=$3 cache tarball tool work
 	cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/bochs-plex86
-	mkdir -p "$cache"
+	mkdir -p "$cache" || return
 	tarball=$(source_cached "$cache" "$package" "$version")
 	if [ -z "$tarball" ]; then
 		for tool in apt-get dpkg-source; do
@@ -25,15 +25,18 @@ source_tarball() {
 				return 1
 			}
 		done
-		work=$(mktemp -d)
+		work=$(mktemp -d) || return
 		echo "Fetching the source package $package ${version:+$version }with apt" >&2
 		tarball=$(source_download "$work" "$package" "$suite" "$version") || {
 			rm -rf "$work"
 			return 1
 		}
 		# Two builds may fetch at once: the rename makes either one complete.
-		cp "$tarball" "$cache/.$$.part"
-		mv "$cache/.$$.part" "$cache/${tarball##*/}"
+		cp "$tarball" "$cache/.$$.part" && mv "$cache/.$$.part" "$cache/${tarball##*/}" || {
+			rm -rf "$work" "$cache/.$$.part"
+			echo "the source package $package can't be kept in $cache: is there room, and may it be written to?" >&2
+			return 1
+		}
 		rm -rf "$work"
 		tarball=$(source_cached "$cache" "$package" "$version")
 	fi
