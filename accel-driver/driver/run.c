@@ -12,6 +12,7 @@ _Static_assert((int)PLEX86_RUN_PAGE == (int)PLEX86_EXIT_PAGE, "reasons");
 _Static_assert((int)PLEX86_RUN_DEADLINE == (int)PLEX86_EXIT_DEADLINE, "reasons");
 _Static_assert((int)PLEX86_RUN_KICK == (int)PLEX86_EXIT_KICK, "reasons");
 _Static_assert((int)PLEX86_RUN_REFUSED == (int)PLEX86_EXIT_REFUSED, "reasons");
+_Static_assert((int)PLEX86_RUN_BROKEN == (int)PLEX86_EXIT_BROKEN, "reasons");
 
 #define PF_WRITE	(1u << 1)	/* page fault error code */
 #define PF_FETCH	(1u << 4)
@@ -128,6 +129,9 @@ static void fill_exit(const struct plex86_run *run, struct plex86_exit *exit)
 	} else if (run->reason == PLEX86_RUN_REFUSED) {
 		exit->why = run->why < sizeof(refusals) / sizeof(*refusals) && refusals[run->why] ?
 			    refusals[run->why] : "the module refused this state";
+	} else if (run->reason == PLEX86_RUN_BROKEN) {
+		exit->why = "a fault of the host's on the way out of guest code (see the kernel log; perf "
+			    "with PEBS?)";
 	}
 }
 
@@ -187,7 +191,7 @@ int drv_run(struct plex86_space *space, struct plex86_cpu *cpu, struct plex86_ve
 		run.reason = PLEX86_RUN_DEADLINE;
 	fill_exit(&run, exit);
 	exit->ran_ns = ran_ns;
-	if (run.reason == PLEX86_RUN_REFUSED)
+	if (run.reason == PLEX86_RUN_REFUSED || run.reason == PLEX86_RUN_BROKEN)
 		return 0;
 	name_vector(space, &run.cpu, exit);
 	memcpy(cpu->gpr, run.cpu.gpr, sizeof(cpu->gpr));

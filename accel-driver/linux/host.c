@@ -79,11 +79,18 @@ int plex86_host_refuses_task(void)
 	return -EOPNOTSUPP;
 }
 
+static bool may_be_stale(unsigned long sel)
+{
+	return sel > SEGMENT_RPL_MASK &&
+	       (sel & (SEGMENT_TI_MASK | SEGMENT_RPL_MASK)) != USER_RPL;
+}
+
 /*
- * Linux leaves a selector in FS or GS when its LDT entry goes away; to load it again, as
- * the switch does on the way back, would fault where no fault may be.
+ * Linux leaves a selector in a register when its LDT entry goes away, or its TLS entry if the
+ * RPL is not 3 (do_set_thread_area(); user code may load a segment with any).  To load it
+ * again, as the switch does on the way back, would fault.
  */
-bool plex86_task_uses_ldt(void)
+bool plex86_task_has_stale(void)
 {
 	unsigned long ds, es, fs, gs;
 
@@ -91,7 +98,7 @@ bool plex86_task_uses_ldt(void)
 	savesegment(es, es);
 	savesegment(fs, fs);
 	savesegment(gs, gs);
-	return (ds | es | fs | gs) & SEGMENT_TI_MASK;
+	return may_be_stale(ds) || may_be_stale(es) || may_be_stale(fs) || may_be_stale(gs);
 }
 
 static void __init add_msr(u32 msr, u64 clear, u64 set)

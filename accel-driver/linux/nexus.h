@@ -103,7 +103,7 @@ static_assert(offsetofend(struct nexus, frame) % 16 == 0);
 static_assert(offsetof(struct nexus, sel) == offsetof(struct nexus, host_sel) + 8);
 
 /* nexus_asm.S */
-extern char nexus_text[], nexus_text_end[], nexus_stubs[];
+extern char nexus_text[], nexus_text_end[], nexus_stubs[], nexus_committed[];
 void nexus_enter(struct nexus *nx);
 void nexus_call_gate(unsigned long handler);
 #define NX_STUB_SIZE 16

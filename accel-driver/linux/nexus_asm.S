@@ -152,6 +152,7 @@ nexus_commit:
 	lea	16(%rsp), %rsp		/* vector, error code */
 nexus_iretq:
 	iretq
+	.globl nexus_committed
 nexus_committed:
 	ud2
 
@@ -263,6 +264,7 @@ nexus_to_host:
 
 	/* 4. The host's GDT and segments; SS stays null until plex86_switch_end(). */
 	lgdt	NX_HOST_GDTR(%rbx)
+nexus_host_segments:
 	mov	NX_HOST_LDT(%rbx), %ax
 	mov	%eax, %edx
 	or	NX_LDT(%rbx), %dx
@@ -275,6 +277,7 @@ nexus_to_host:
 	mov	NX_HOST_SEL+2(%rbx), %es
 	mov	NX_HOST_SEL+4(%rbx), %fs
 	mov	NX_HOST_SEL+6(%rbx), %gs
+nexus_host_segments_end:
 2:	testl	$1, NX_HAS_FSGSBASE(%rbx)
 	jz	1f
 	mov	NX_HOST_FS_BASE(%rbx), %rax
@@ -341,8 +344,22 @@ nexus_inside:
 	je	nexus_inside_mc
 	cmpb	$X86_TRAP_DB, 24(%rsp)
 	je	nexus_inside_db
-	/* a fault: nothing of the guest ran (the stack is not needed any more) */
-	mov	24(%rsp), %rax
+	/*
+	 * A fault (the stack is not needed any more).  At a load of the host's selectors: that
+	 * segment has gone, and null it shall be, as by Linux's own loads.  Not again from the
+	 * beginning, as with the host's GDT its TSS is busy.
+	 */
+	lea	nexus_host_segments(%rip), %rax
+	cmp	%rax, 24+EV_RIP(%rsp)
+	jb	1f
+	lea	nexus_host_segments_end(%rip), %rax
+	cmp	%rax, 24+EV_RIP(%rsp)
+	jae	1f
+	movq	$0, NX_HOST_SEL(%rbx)
+	mov	NX_HOST_RSP(%rbx), %rsp
+	jmp	nexus_host_segments
+	/* Else at one of the guest's: it was not entered, or nexus_committed tells. */
+1:	mov	24(%rsp), %rax
 	mov	%rax, NX_ABORT_VECTOR(%rbx)
 	mov	32(%rsp), %rax
 	mov	%rax, NX_ABORT_ERROR(%rbx)

@@ -60,7 +60,7 @@ extern struct plex86_host plex86_host;
 int plex86_host_init(void);
 void plex86_host_exit(void);
 int plex86_host_refuses_task(void);
-bool plex86_task_uses_ldt(void);
+bool plex86_task_has_stale(void);
 
 struct plex86_range {
 	u64 offset, addr, bytes;
@@ -68,7 +68,8 @@ struct plex86_range {
 
 struct plex86_vm {
 	struct kref ref;
-	struct mm_struct *mm;		/* the owner; pins are charged to it */
+	struct mm_struct *mm;		/* the owner; pins are charged to it ... */
+	struct user_struct *user;	/* ... and to its user, since they may outlive it */
 	struct mutex pin_lock;		/* range, nranges, and who adds to pins */
 	struct plex86_range range[PLEX86_MAX_RANGES];
 	unsigned int nranges;
@@ -79,7 +80,7 @@ struct plex86_vm {
 	u32 nexus_used;			/* bitmap */
 	struct list_head spaces;
 	u64 id;
-	atomic64_t charged;		/* pages charged to mm->pinned_vm */
+	atomic64_t charged;		/* pages charged to both */
 };
 
 struct plex86_space {

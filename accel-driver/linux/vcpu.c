@@ -87,6 +87,14 @@ static void report(struct plex86_vcpu *v)
 	struct plex86_run *run = &l->run;
 	struct nexus *nx = v->nx;
 
+	if (nx->abort == NX_ABORT_FAULT && nx->abort_rip >= (unsigned long)nexus_committed) {
+		/* Behind guest code, with registers of its own half saved: PEBS, say. */
+		run->reason = PLEX86_RUN_BROKEN;
+		run->vector = nx->abort_vector;
+		run->error_code = nx->abort_error;
+		run->addr = nx->abort_rip - (unsigned long)nexus_text;
+		return;
+	}
 	if (nx->abort == NX_ABORT_FAULT) {
 		/*
 		 * The CPU refused to load the state.  Had code run before, it
@@ -195,7 +203,10 @@ static void loop(struct plex86_vcpu *v)
 		cond_resched();
 		l->now = sched_clock();
 	}
-	if (run->reason != PLEX86_RUN_REFUSED)
+	if (run->reason == PLEX86_RUN_BROKEN)
+		pr_err_ratelimited("fault %u at nexus+%#llx, on the way out of guest code: its registers are lost\n",
+				   run->vector, run->addr);
+	else if (run->reason != PLEX86_RUN_REFUSED)
 		plex86_state_export(v, v->nx->abort == NX_ABORT_FAULT ? &l->saved : &v->nx->frame);
 	now = sched_clock();
 	run->ran_ns = now > l->start ? now - l->start : 0;	/* CPUs' clocks differ a little */
@@ -258,7 +269,7 @@ static long run_in(struct plex86_vcpu *v, struct plex86_space *s)
 
 	if (s->vm != v->vm)
 		return -EBADF;
-	if (plex86_task_uses_ldt())
+	if (plex86_task_has_stale())
 		return -EOPNOTSUPP;
 	if (!mutex_trylock(&s->lock))
 		return -EBUSY;

@@ -3,7 +3,8 @@
  * The VM: whose memory is the guest's RAM, and who pays.  RAM pages are pinned
  * one by one when they are first mapped, never all at once, and stay pinned
  * until the VM goes; they, page tables and nexus blocks are charged to the
- * owner's pinned memory, which RLIMIT_MEMLOCK limits.
+ * owner's pinned memory, and to what its user has locked, which RLIMIT_MEMLOCK
+ * limits: a VM may outlive the process that made it, and its pins with it.
  */
 #include <linux/anon_inodes.h>
 #include <linux/capability.h>
@@ -11,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/user.h>
 #include <linux/slab.h>
 #include "plex86.h"
 
@@ -27,16 +29,18 @@ int plex86_vm_charge(struct plex86_vm *vm, long pages)
 {
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
 
-	if (atomic64_add_return(pages, &vm->mm->pinned_vm) > limit && !capable(CAP_IPC_LOCK)) {
-		atomic64_sub(pages, &vm->mm->pinned_vm);
+	if (atomic_long_add_return(pages, &vm->user->locked_vm) > limit && !capable(CAP_IPC_LOCK)) {
+		atomic_long_sub(pages, &vm->user->locked_vm);
 		return -ENOMEM;
 	}
+	atomic64_add(pages, &vm->mm->pinned_vm);
 	atomic64_add(pages, &vm->charged);
 	return 0;
 }
 
 void plex86_vm_uncharge(struct plex86_vm *vm, long pages)
 {
+	atomic_long_sub(pages, &vm->user->locked_vm);
 	atomic64_sub(pages, &vm->mm->pinned_vm);
 	atomic64_sub(pages, &vm->charged);
 }
@@ -71,6 +75,7 @@ static void vm_free(struct kref *ref)
 	}
 	WARN_ON(atomic64_read(&vm->charged));
 	mmdrop(vm->mm);
+	free_uid(vm->user);
 	kfree(vm);
 }
 
@@ -253,6 +258,7 @@ long plex86_vm_create(void)
 	INIT_LIST_HEAD(&vm->spaces);
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
+	vm->user = get_uid(current_user());
 	vm->id = plex86_unique_id();
 	vm->upper = plex86_table_new(vm);
 	if (vm->upper)

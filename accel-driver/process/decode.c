@@ -164,9 +164,9 @@ static enum stop_kind decode_sigsegv(struct plex86_space *s, struct stop *stop, 
 	default:
 		return trap(exit, PLEX86_VECTOR_UNKNOWN);
 	}
-	/* #GP, or #OF by INTO or INT 4; only the latter two leave RF clear. */
+	/* #GP, #BR of 32-bit code, or #OF by INTO or INT 4; only the latter two leave RF clear. */
 	if (r->eflags & EFLAGS_RF)
-		return trap(exit, PLEX86_VECTOR_GP);
+		return trap(exit, code64 ? PLEX86_VECTOR_GP : PLEX86_VECTOR_UNKNOWN);
 	if (after_intn(s, stop, VECTOR_OF)) {
 		r->rip -= 2;
 		return trap(exit, VECTOR_OF);

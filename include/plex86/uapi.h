@@ -131,6 +131,8 @@ struct plex86_descriptors {
 #define PLEX86_RUN_DEADLINE	3	/* budget_ns is used up */
 #define PLEX86_RUN_KICK		4	/* PLEX86_VCPU_KICK or a signal */
 #define PLEX86_RUN_REFUSED	5	/* can't be entered; nothing ran; see .why */
+#define PLEX86_RUN_BROKEN	7	/* code has run, and a fault of the host's (.vector, .error_code) at
+					 * .addr in the nexus has lost its registers: .cpu is not written */
 
 /* plex86_run.why, for REFUSED */
 #define PLEX86_WHY_MODE		1	/* cpu.mode is none of the three */

@@ -229,6 +229,68 @@ static void test_tls(struct plex86_space *s)
 	ops->space_destroy(other);
 }
 
+/* FS and GS with limits, rights and directions of their own. */
+static void test_bounds(struct plex86_space *s)
+{
+	static const struct {
+		uint32_t limit, attr, first, last;
+		const char *what;
+	} kinds[] = {
+		{ 0xfff, 0x40f3, 0, 0xffc, "a limit in bytes" },
+		{ 0x1fff, 0xc0f3, 0, 0x1ffc, "a limit in pages" },
+		{ 0xffe, 0x40f1, 0, 0xffb, "read-only" },
+		{ 0xfff, 0x40f7, 0x1000, 0x2ffc, "expand-down" },
+		{ 0x1fff, 0xc0f7, 0x2000, 0x2ffc, "expand-down, in pages" },
+	};
+	unsigned int i, n;
+
+	for (i = 0; i < 2 * sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const unsigned int reg = i & 1 ? PLEX86_FS : PLEX86_GS;
+		const uint32_t down = kinds[i / 2].attr & 4;
+		bool within = true, outside = true;
+
+		/* At both ends, beyond each, and a store. */
+		for (n = 0; n < 5; n++) {
+			const uint32_t at = n == 0 ? kinds[i / 2].first : n == 1 ? kinds[i / 2].last :
+					    n == 2 ? kinds[i / 2].first - 1 : kinds[i / 2].last + 1;
+			const uint32_t word = 0x600d0000 + i * 16 + n;
+			const bool store = n == 4, beyond = down ? n == 2 : n == 2 || n == 3;
+			bool fault = beyond || (store && !(kinds[i / 2].attr & 2));
+			uint32_t where = store ? kinds[i / 2].first + 8 : at;
+			struct trial t;
+			bool good;
+
+			if (down && n == 3)
+				continue;	/* not beyond it: up to 4 GiB */
+			/* MOV EAX, FS:[ESI] or the other way; HLT */
+			memcpy(ram + RAM_PATCH, (const uint8_t[]){ i & 1 ? 0x64 : 0x65, store ? 0x89 : 0x8b,
+								   0x06, 0xf4 }, 4);
+			if (!fault && !store)
+				memcpy(ram + RAM_DATA + PAGE(1) + at, &word, 4);
+			init_trial(&t, g32_gs, PLEX86_MODE_32);
+			t.cpu.rip = VA_PATCH;
+			t.cpu.seg[PLEX86_FS] = t.cpu.seg[PLEX86_GS] = t.cpu.seg[PLEX86_DS];
+			t.cpu.seg[reg] = (struct plex86_seg){
+				.sel = 0x43, .attr = kinds[i / 2].attr,
+				.base = VA_DATA + PAGE(1), .limit = kinds[i / 2].limit,
+			};
+			t.cpu.gpr[PLEX86_RSI] = where;
+			t.cpu.gpr[PLEX86_RAX] = word;
+			if (!store)
+				t.cpu.gpr[PLEX86_RAX] = ~word;
+			run_to_trap(s, &t);
+			good = is_trap(&t, 13) && t.cpu.rip == VA_PATCH + (fault ? 0 : 3) &&
+				(uint32_t)t.cpu.gpr[PLEX86_RAX] == (fault && !store ? ~word : word);
+			if (!fault)
+				within &= good && !memcmp(ram + RAM_DATA + PAGE(1) + where, &word, 4);
+			else
+				outside &= good;
+		}
+		report(within, "32-bit: %s with %s", i & 1 ? "FS" : "GS", kinds[i / 2].what);
+		report(outside, "32-bit: faults of %s with %s", i & 1 ? "FS" : "GS", kinds[i / 2].what);
+	}
+}
+
 /* What this CPU makes of GS's base when a null selector is loaded; -1: can't be known. */
 static uint64_t null_base(uint64_t base)
 {
@@ -376,6 +438,7 @@ void test_compat(void)
 	test_pages(s);
 	test_work(s);
 	test_tls(s);
+	test_bounds(s);
 	test_null_base(s);
 	test_modes(s);
 	test_entries_after_jump();

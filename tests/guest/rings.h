@@ -23,8 +23,6 @@
 #define SP		((ulong)U_STACK_TOP - 256)	/* of whoever is outside */
 #define SP16		0x2000			/* the same in a segment that begins at U_STACK */
 
-#define FINISH		((ulong)(BITS64 ? 3 : 2))	/* bytes of it */
-
 #define GATE_32		12
 #define GATE_16		4
 #define GATE_INT	14

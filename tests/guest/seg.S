@@ -49,6 +49,18 @@
 	int	$VEC_INT80
 	PROGRAM_END load_fs
 
+	PROGRAM	load_gs
+1:	loop	1b
+	mov	%gs:(%esi), %eax
+	int	$VEC_INT80
+	PROGRAM_END load_gs
+
+	PROGRAM	store_fs
+1:	loop	1b
+	mov	%eax, %fs:(%esi)
+	int	$VEC_INT80
+	PROGRAM_END store_fs
+
 	PROGRAM	load_bp			/* from ss:bp */
 1:	loop	1b
 	mov	(%ebp), %eax

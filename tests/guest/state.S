@@ -11,6 +11,10 @@
 	int	$VEC_INT80
 	PROGRAM_END int80
 
+	PROGRAM	quiet			/* ends where it can run natively to its end */
+	finish
+	PROGRAM_END quiet
+
 #ifdef __x86_64__
 	PROGRAM	syscall			/* far from U_CODE, so with its own prologue */
 1:	loop	1b

@@ -11,6 +11,8 @@ PROGRAM(load);
 PROGRAM(load_es);
 PROGRAM(store);
 PROGRAM(load_fs);
+PROGRAM(load_gs);
+PROGRAM(store_fs);
 PROGRAM(load_bp);
 PROGRAM(push);
 PROGRAM(pop);
@@ -274,6 +276,44 @@ static void tls_by_fs(void)
 	expect(GO(load_fs) == 13 && u.err == 0);
 }
 
+/*
+ * FS and GS that have more than a base, with memory also where an offset without a base would
+ * lead to.  More than once each, as what is touched first may be for Bochs to do.
+ */
+static void fs_gs_not_flat(void)
+{
+	static const struct {
+		u32 limit, access, last;	/* LAST: the last word that can be read */
+	} kinds[] = {
+		{ 0x1fff, DATA32, 0x1ffc },	/* limit in bytes */
+		{ 1, DATA32_BIG, 0x1ffc },	/* in pages */
+		{ 0x1fff, DATA32_RO, 0x1ffc },
+		{ 0xfff, DATA32_DOWN, 0x2ffc },
+		{ 0, DATA32_BIG_DOWN, 0x2ffc },
+	};
+
+	flat();
+	fill_data();
+	map_new(cur, 0x1000, 3, P_URW);
+	for (u32 i = 0; i < ARRAY_SIZE(kinds) * 3; i++) {
+		u32 access = kinds[i / 3].access, last = kinds[i / 3].last;
+
+		gdt_set(SEL_A, seg_desc(U_DATA, kinds[i / 3].limit, access));
+		u.fs = u.gs = SEL_A;
+		u.si = last;
+		expect(GO(load_fs) == VEC_INT80 && (u32)u.ax == 0xda7a0000 + last);
+		u.fs = u.gs = SEL_A;
+		expect(GO(load_gs) == VEC_INT80 && (u32)u.ax == 0xda7a0000 + last);
+		u.fs = u.gs = SEL_A;
+		u.si = access & 4 ? 0xfff : 0x1ffd;
+		expect(GO(load_fs) == 13 && u.err == 0);
+		expect(GO(load_gs) == 13 && u.err == 0);
+		u.si = 0x1400;
+		expect(GO(store_fs) == (access == DATA32_RO ? 13 : VEC_INT80));
+	}
+	u.fs = u.gs = 0;
+}
+
 static void set_ldt(u64 pa, u32 limit)
 {
 	ulong base = PHYSMAP + pa;
@@ -472,6 +512,7 @@ void tests_segments(void)
 		{ "code_segment_limit", ENV_ALL, code_segment_limit },
 		{ "code_16bit", ENV_ALL, code_16bit },
 		{ "tls_by_fs", ENV_ALL, tls_by_fs },
+		{ "fs_gs_not_flat", ENV_ALL, fs_gs_not_flat },
 		{ "ldt", ENV_ALL, ldt },
 		{ "accessed_bit", ENV_ALL, accessed_bit },
 		{ "call_gate", ENV_ALL, call_gate },

@@ -151,11 +151,16 @@ static void no_tick_behind_mov_ss(void)
 
 static void tsc_goes_forwards(void)
 {
+	u64 before = rdtsc(), last;
+
 	LOAD(tsc_order);
 	u.dx = 20000;
 	expect(run() == VEC_INT80);
 	say("  steps back: %u\n", (u32)u.bx);
 	expect(u.bx == 0);
+	/* And it is the guest's. */
+	last = (u64)(u32)u.di << 32 | (u32)u.si;
+	expect(before < last && last < rdtsc());
 }
 
 /* The kernel's clock and the user's are one. */

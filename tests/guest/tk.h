@@ -64,6 +64,8 @@ extern u32 lapic_ticks;
 extern u32 spin;		/* how long user code spins before it acts, at least 1 */
 extern bool spinning;		/* spin is more than that: say so in no line of the log */
 
+#define FINISH	((ulong)(BITS64 ? 3 : 2))	/* bytes of regs.h's finish */
+
 /* Runs u until it traps; timer ticks are taken and do not end it. Returns the vector. */
 u32 run(void);
 /* The same, and returns at the first timer tick too (VEC_IRQ, or VEC_LAPIC). */

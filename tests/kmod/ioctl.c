@@ -5,6 +5,7 @@
  * on who calls, and on what else is going on, is in callers.c.
  */
 #include <asm/ldt.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -261,6 +262,57 @@ static void test_ldt_selector(void)
 	tap_ok(still_works(), "and without it all is well");
 }
 
+/* set_thread_area() of 32-bit code, as a 64-bit program can have it; @d below 4 GiB. */
+static int set_tls(struct user_desc *d, unsigned int entry, bool empty)
+{
+	int ret;
+
+	*d = (struct user_desc){ .entry_number = entry };
+	if (empty) {
+		d->read_exec_only = d->seg_not_present = 1;
+	} else {
+		d->limit = 0xfffff;
+		d->limit_in_pages = d->seg_32bit = d->useable = 1;
+	}
+	asm volatile("int $0x80" : "=a"(ret) : "a"(243), "b"(d) : "r8", "r9", "r10", "r11", "memory");
+	return ret;
+}
+
+/* The same with TLS entries: it looks for selectors with RPL 3, and any RPL can be loaded. */
+static void test_tls_selector(void)
+{
+	struct user_desc *d = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	unsigned int was, rpl, reg, entry;
+	int present, gone;
+
+	if (d == MAP_FAILED || set_tls(d, -1u, false)) {
+		tap_skip("a selector of a TLS entry that has gone", "this kernel has no 32-bit calls");
+		return;
+	}
+	entry = d->entry_number;
+	for (reg = 0; reg < 2; reg++) {
+		for (rpl = 0; rpl < 4; rpl++) {
+			set_tls(d, entry, false);
+			load(&m, 64, ud2, sizeof(ud2));
+			asm volatile("mov %%gs, %0" : "=r"(was));
+			if (reg)
+				asm volatile("mov %0, %%es" : : "r"(entry << 3 | rpl));
+			else
+				asm volatile("mov %0, %%gs" : : "r"(entry << 3 | rpl));
+			present = go(&m);
+			set_tls(d, entry, true);
+			gone = go(&m);
+			asm volatile("mov %0, %%gs; mov %1, %%es" : : "r"(was), "r"(0));
+			is(present, rpl == 3 ? 0 : -EOPNOTSUPP, reg ? "run: ES in a TLS entry" :
+			   "run: GS in a TLS entry");
+			is(gone, rpl == 3 ? 0 : -EOPNOTSUPP, "run: in one that has gone");
+		}
+	}
+	munmap(d, 4096);
+	tap_ok(still_works(), "and without it all is well");
+}
+
 static void test_run(void)
 {
 	struct machine other;
@@ -358,6 +410,7 @@ int main(void)
 	test_descriptors();
 	test_run();
 	test_ldt_selector();
+	test_tls_selector();
 	test_run_read_only();
 	test_load_refused();
 	test_ram_gone();

@@ -3,6 +3,7 @@
  * When an entry of the table applies, by the instruction and the state that it
  * began with.
  */
+#include <cpuid.h>
 #include <fnmatch.h>
 #include <string.h>
 
@@ -184,6 +185,27 @@ static bool emulated(const struct asked *a)
 	return a->k->emulated;
 }
 
+/* "Hygo", whose CPUs are AMD's. */
+#define HYGON_EBX 0x6f677948u
+
+/* QEMU's CPU has something of both makers'. */
+static bool host_is(const struct asked *a, unsigned int ebx)
+{
+	unsigned int max, b, c, d;
+
+	return a->k->emulated || (__get_cpuid(0, &max, &b, &c, &d) && b == ebx);
+}
+
+static bool host_amd(const struct asked *a)
+{
+	return host_is(a, signature_AMD_ebx) || host_is(a, HYGON_EBX);
+}
+
+static bool host_intel(const struct asked *a)
+{
+	return host_is(a, signature_INTEL_ebx);
+}
+
 static bool code32(const struct asked *a)
 {
 	return a->k->code32;
@@ -221,6 +243,7 @@ static const struct {
 	{ "single-step", if_single_step },
 	{ "segment-register", segment_operand }, { "plain-ud", if_plain_ud },
 	{ "plain-fault", if_plain_fault }, { "emulated", emulated },
+	{ "host-amd", host_amd }, { "host-intel", host_intel },
 	{ "avx512", model_512 }, { "no-avx512", model_less_512 },
 };
 #define CONDITIONS (sizeof(conditions) / sizeof(conditions[0]))

@@ -371,8 +371,12 @@ static void judge(const struct narrowed *n, void *arg)
 	/* APM 4 and SDM 2 differ in what is reserved; docs/bochs-differences.md. */
 	if (!why && reserved_encoding(n))
 		why = "choice: VEX encodings that are reserved by Intel only";
-	/* A loop of millions of rounds that only one of both came to the end of in time. */
-	if (!why && (n->a->vector == FUZZ_ENDLESS || n->b->vector == FUZZ_ENDLESS))
+	/*
+	 * A loop of millions of rounds that only one of both came to the end of in time.  Instructions
+	 * that are no random bytes make none.
+	 */
+	if (!why && (maker.kind.bytes || maker.kind.emulated) &&
+	    (n->a->vector == FUZZ_ENDLESS || n->b->vector == FUZZ_ENDLESS))
 		why = "time: too long for one of both";
 	/* Random bytes branch into the cases beside them, which is not so when they run alone. */
 	if (!why && n->vanished && maker.kind.bytes)
