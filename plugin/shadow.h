@@ -76,6 +76,13 @@ struct plex86_node {
 #define PLEX86_MAX_NODES		(UINT32_MAX >> 10)
 #define PLEX86_LEVELS			5
 
+/* What a run of the engine takes besides guest code. */
+struct plex86_trip {
+	uint64_t ns;
+	uint64_t least;			/* of .runs short ones; will be .ns */
+	unsigned int runs;
+};
+
 /* One guest address space. */
 struct plex86_shadow {
 	struct plex86_world *world;
@@ -90,11 +97,7 @@ struct plex86_shadow {
 	bool lived;			/* had pages mapped when it last ran */
 	bool populated;			/* plex86_shadow_populate() was called */
 	uint64_t used;			/* for LRU */
-	struct plex86_trip {
-		uint64_t ns;		/* what a run takes besides guest code */
-		uint64_t least;		/* of .runs short ones; will be .ns */
-		unsigned int runs;
-	} trip, undefined;		/* that end as most do; by #UD, which can be far dearer */
+	struct plex86_trip trip, undefined; /* that end as most do; by #UD, which can be far dearer */
 	struct plex86_laps laps;
 	struct plex86_traps traps;
 	uint32_t filter;		/* findings that forbid execution here; only grows
@@ -139,7 +142,7 @@ struct plex86_world {
 	struct plex86_shadow **spaces;
 	uint32_t nspaces, maxspaces;
 	uint64_t clock;			/* of uses, for LRU */
-	uint64_t trip_ns;		/* that a new space begins with; learned from others */
+	struct plex86_trip trip;	/* of all spaces without traps: what a new one begins with */
 	uint32_t epoch;			/* advances every few milliseconds of guest time */
 	uint32_t max_traps;		/* that a space can have, as far as is known */
 	uint32_t populate;		/* pages mapped before a space first runs, at the most */
@@ -222,10 +225,10 @@ void plex86_tree_each_leaf(struct plex86_shadow *s, bool (*visit)(struct plex86_
 void plex86_list_add(struct plex86_world *w, uint32_t *first, struct plex86_node *n, int list);
 void plex86_list_remove(struct plex86_world *w, uint32_t *first, struct plex86_node *n, int list);
 
-/* True if the entry that led to child @index of @up still says the same. */
 /* Notes which of @count entries of long mode's root, from @first on, are present; else does nothing. */
 void plex86_root_slots(struct plex86_node *n, unsigned int first, unsigned int count);
 
+/* True if the entry that led to child @index of @up still says the same. */
 bool plex86_child_is_current(struct plex86_node *up, unsigned int index);
 
 /* What the guest's tables allow for one page. */

@@ -54,23 +54,18 @@ void plex86_cost_of_maps(struct plex86_run *run)
 
 /*
  * What of a run's time is the engine's own, in this space: the least of the last
- * short runs, so that neither a cold cache nor code that really ran counts.  True: they were
- * as many as @window.
+ * @window short runs, so that neither a cold cache nor code that really ran counts.
  */
-static bool learn_trip(struct plex86_trip *t, unsigned int window, uint64_t usual_ns, uint64_t ran_ns)
+static void learn_trip(struct plex86_trip *t, unsigned int window, uint64_t usual_ns, uint64_t ran_ns)
 {
-	bool whole;
-
 	if (ran_ns > 4 * usual_ns)
-		return false;
+		return;
 	if (!t->runs || ran_ns < t->least)
 		t->least = ran_ns;
-	whole = ++t->runs == window;
-	if (whole || ran_ns < t->ns) {
+	if (ran_ns < t->ns || ++t->runs == window) {
 		t->ns = t->least;
 		t->runs = 0;
 	}
-	return whole;
 }
 
 /*
@@ -100,8 +95,10 @@ void plex86_cost_of_run(struct plex86_run *run, const struct plex86_exit *exit, 
 		own = beyond(exit->ran_ns, s->undefined.ns);
 		doubtful = (UNDEFINED_DOUBT - 1) * s->undefined.ns;
 	} else {
-		if (learn_trip(&s->trip, TRIP_WINDOW, usual, exit->ran_ns))
-			s->world->trip_ns = beyond(s->trip.ns, extra_ns(core->caps, s));
+		learn_trip(&s->trip, TRIP_WINDOW, usual, exit->ran_ns);
+		/* For those to come; few processes live long enough to learn it themselves. */
+		if (!extra_ns(core->caps, s))
+			learn_trip(&s->world->trip, TRIP_WINDOW, usual, exit->ran_ns);
 		own = beyond(exit->ran_ns, s->trip.ns);
 		doubtful = COLD_NS;
 	}

@@ -32,7 +32,7 @@ int plex86_world_init(struct plex86_world *w, const struct plex86_engine_ops *op
 	w->strict = strict;
 	w->maxspaces = maxspaces;
 	w->max_traps = w->caps->max_traps;
-	w->trip_ns = w->caps->trip_ran_ns;
+	w->trip.ns = w->caps->trip_ran_ns;
 	w->nframes = ram->guest_size >> PLEX86_PAGE_SHIFT;
 	w->most = w->nframes / NODE_FRAMES + MIN_NODES;
 	if (w->most > PLEX86_MAX_NODES)
@@ -160,7 +160,7 @@ int plex86_space_make(struct plex86_world *w, const struct plex86_paging *paging
 	s->root = PLEX86_NONE;
 	memset(s->dirty, 0xff, sizeof(s->dirty));
 	s->used = ++w->clock;
-	s->trip.ns = s->undefined.ns = w->trip_ns;
+	s->trip.ns = s->undefined.ns = w->trip.ns;
 	w->spaces[w->nspaces++] = s;
 	w->stats.spaces_created++;
 	*made = s;

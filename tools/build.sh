@@ -28,13 +28,14 @@ case $PWD in
 	exit 1 ;;
 esac
 # Much of what is built knows where it is: in a copy it would run the original's.
-if [ "$(cat build/place 2>/dev/null || echo "$PWD")" != "$PWD" ]; then
-	echo "The build is of $(cat build/place); it is made anew here."
-	rm -rf build
+if [ "$(cat build/place 2>/dev/null || pwd -P)" != "$(pwd -P)" ]; then
+	echo "build: what is in build/ was built in $(cat build/place), and would run what is there;" \
+		"remove it (rm -rf build) and try again" >&2
+	exit 1
 fi
 logs=$root/build/logs
 mkdir -p "$logs"
-pwd >build/place
+pwd -P >build/place
 
 # Once there is a makefile, it does this by itself when its sources change.
 [ -x configure ] && [ -e Makefile.in ] ||

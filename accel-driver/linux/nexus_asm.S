@@ -154,6 +154,7 @@ nexus_iretq:
 	iretq
 	.globl nexus_committed
 nexus_committed:
+	ANNOTATE_NOENDBR	/* an address to compare with */
 	ud2
 
 nexus_give_up:

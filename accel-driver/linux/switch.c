@@ -278,7 +278,9 @@ void plex86_switch(struct plex86_vcpu *v, struct plex86_space *s, struct plex86_
 bool plex86_switch_serve_host(struct plex86_vcpu *v)
 {
 	struct nexus *nx = v->nx;
-	u64 vector = nx->abort ? 0 : nx->frame.vector;
+	/* A fault behind guest code: what had ended that may be an interrupt, which waits for its handler. */
+	bool behind = nx->abort == NX_ABORT_FAULT && nx->abort_rip >= (unsigned long)nexus_committed;
+	u64 vector = nx->abort && !behind ? 0 : nx->frame.vector;
 	bool mc = nx->pending & NX_PENDING_MC || vector == X86_TRAP_MC;
 	bool nmi = nx->pending & NX_PENDING_NMI || vector == X86_TRAP_NMI;
 	bool irq = vector >= FIRST_EXTERNAL_VECTOR;
@@ -304,6 +306,6 @@ bool plex86_switch_serve_host(struct plex86_vcpu *v)
 	set_msrs(v);
 	note_host(v);
 	/* One that was noted in the nexus is not what ended the run. */
-	return irq || nx->abort == NX_ABORT_RETRY || vector == X86_TRAP_NMI ||
-	       vector == X86_TRAP_MC;
+	return !behind && (irq || nx->abort == NX_ABORT_RETRY || vector == X86_TRAP_NMI ||
+			   vector == X86_TRAP_MC);
 }

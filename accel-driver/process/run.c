@@ -256,13 +256,13 @@ static int examine(struct slice *sl, struct stop *stop)
 	return kind == STOP_NOTHING;
 }
 
-/* The child has run, but the host won't say how far: the guest's memory is newer than *cpu. */
-static int registers_lost(struct slice *sl)
+/* The child is of no use any more: LOST, *cpu is its last state; BROKEN, memory is newer than *cpu. */
+static int ended(struct slice *sl, enum plex86_exit_reason reason, const char *why)
 {
 	sl->s->dead = true;
-	sl->exit->reason = PLEX86_EXIT_BROKEN;
+	sl->exit->reason = reason;
 	sl->exit->vector = PLEX86_VECTOR_UNKNOWN;
-	sl->exit->why = "the host kernel did not give out the registers of the container process";
+	sl->exit->why = why;
 	return 0;
 }
 
@@ -276,19 +276,15 @@ static int run_child(struct slice *sl)
 	do {
 		memset(&stop, 0, sizeof(stop));
 		if (ptrace(PTRACE_SYSEMU, s->pid, 0, 0) && errno != ESRCH)
-			return sl->ran ? registers_lost(sl) : -errno;
+			return sl->ran ? ended(sl, PLEX86_EXIT_LOST, "the container process can't be resumed") :
+			       -errno;
 		s->regs_known = false;
 again:
 		err = process_wait(s->pid, &stop.status);
 		if (err || !WIFSTOPPED(stop.status)) {
 			/* It was past its stop at exit when resumed: it hasn't run since. */
 			s->dead = true;
-			if (!sl->ran)
-				return -ESRCH;
-			sl->exit->reason = PLEX86_EXIT_LOST;
-			sl->exit->vector = PLEX86_VECTOR_UNKNOWN;
-			sl->exit->why = "the container process was killed";
-			return 0;
+			return sl->ran ? ended(sl, PLEX86_EXIT_LOST, "the container process was killed") : -ESRCH;
 		}
 		if (stop.status >> 8 == (SIGTRAP | PTRACE_EVENT_EXIT << 8)) {
 			err = bury_exact(sl, seen);
@@ -301,7 +297,8 @@ again:
 			goto again;
 		}
 	} while (err > 0);
-	return err ? registers_lost(sl) : 0;
+	return err ? ended(sl, PLEX86_EXIT_BROKEN, "the host kernel did not give out the registers of the "
+			   "container process") : 0;
 }
 
 static int run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_vec *vec,

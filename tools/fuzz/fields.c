@@ -246,7 +246,7 @@ static void take_span(const struct narrowed *n, struct diff *d, int bytes)
 /* Memory, but no more of it than the pointers of an x87 environment. */
 static void take_pointers(const struct narrowed *n, struct diff *d)
 {
-	const bool faulted = n->a->vector == 14 || n->b->vector == 14;
+	const bool faulted = n->a->vector >= 12 && n->a->vector <= 14;
 
 	if (faulted && n->a->changes <= 4 && n->b->changes <= 4)	/* cut off at the end of a page: nothing else */
 		d->memory = false;
