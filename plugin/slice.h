@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One slice while it lasts, for the files that share the work: slice.c (its way),
- * slice_filter.c (what must not run), slice_cost.c (what it took), refuse.c (why it did not go on), replay.c (verify mode).
+ * slice_filter.c (what must not run), slice_cost.c (what it took), refuse.c (why it did
+ * not go on), replay.c (verify mode).
  */
 #ifndef PLEX86_SLICE_H
 #define PLEX86_SLICE_H

@@ -165,9 +165,6 @@ int inject_flag_id(struct plex86_engine *e, struct plex86_space *s, bool id)
 	return err;
 }
 
-/* Places to try, of which the second half may be where the guest has something, too. */
-#define MOVE_TRIES 32
-
 int stub_place(uint64_t *where)
 {
 	const uint64_t first = UINT64_C(1) << 32;	/* out of reach of 32-bit code */
@@ -201,6 +198,9 @@ bool stub_in_the_way(const struct plex86_space *s, uint64_t where)
 
 	return (s->slots[first / 64] >> first % 64 & 1) || (s->slots[last / 64] >> last % 64 & 1);
 }
+
+/* Places to try, of which the second half may be where the guest has something, too. */
+#define MOVE_TRIES 32
 
 int inject_move(struct plex86_engine *e, struct plex86_space *s, bool occupied)
 {

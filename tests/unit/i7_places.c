@@ -83,6 +83,9 @@ static void tsc(void)
 	}
 }
 
+/* Of the next trap. */
+static uint32_t vector = PLEX86_VECTOR_UNKNOWN;
+
 /* Native code comes to where the copy traps. */
 static int runs_into_copy(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
 			  struct plex86_exit *x)
@@ -91,9 +94,31 @@ static int runs_into_copy(struct plex86_space *s, struct plex86_cpu *cpu, uint64
 	(void)budget_ns;
 	cpu->rip = CODE + 0x100;
 	x->reason = PLEX86_EXIT_TRAP;
-	x->vector = PLEX86_VECTOR_UNKNOWN;
+	x->vector = vector;
 	x->ran_ns = engine.caps.trip_ran_ns;
 	return 0;
+}
+
+/* An engine may leave RIP on the opcode of INT n, but that of #GP is where the instruction begins. */
+static void behind_prefixes(void)
+{
+	unsigned int exact;
+
+	for (exact = 0; exact < 2; exact++) {
+		begin(PAGING_LONG);
+		engine.caps.flags &= ~PLEX86_CAP_PREFIXES;
+		put(frame[0] + 0xff, "\x66\xcd\x21", 3);
+		vm_core(2, false);
+		ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+		engine.script = runs_into_copy;
+		vector = exact ? PLEX86_VECTOR_GP : PLEX86_VECTOR_UNKNOWN;
+		vm.cpu.rip = CODE + 3 * PAGE;
+		vm_slice_only();
+		engine.script = NULL;
+		vector = PLEX86_VECTOR_UNKNOWN;
+		is(vm.cpu.rip, CODE + 0xff + exact, exact ? "code has jumped there" : "its prefix");
+		end("INT n behind a prefix");
+	}
 }
 
 /* Copies that are there for RDTSC's bytes only stop code all the time: RDTSC traps by the switch then. */
@@ -296,5 +321,6 @@ int main(void)
 	tsc();
 	tsc_instead_of_copies();
 	tsc_untrapped();
+	behind_prefixes();
 	return tap_done();
 }

@@ -16,17 +16,22 @@ static struct tables t;
 /* How long the next run takes, ns. */
 static uint64_t ran_ns;
 
-/* Code at CODE that calls into the page for Bochs. */
+/* Does the next run end by a system call? */
+static bool kernel;
+
+/* Code at CODE that calls into the page for Bochs, or the kernel. */
 static int calls(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
 		 struct plex86_exit *x)
 {
 	(void)s;
 	(void)budget_ns;
+	x->ran_ns = ran_ns;
+	x->reason = kernel ? PLEX86_EXIT_TRAP : PLEX86_EXIT_PAGE;
+	if (kernel)
+		return 0;
 	cpu->rip = FOREIGN;
-	x->reason = PLEX86_EXIT_PAGE;
 	x->addr = FOREIGN;
 	x->access = PLEX86_ACCESS_KNOWN | PLEX86_ACCESS_EXEC;
-	x->ran_ns = ran_ns;
 	return 0;
 }
 
@@ -39,6 +44,7 @@ static void begin(void)
 	tables_init(&t, PAGING_LONG);
 	vm.tables = &t;
 	vm.bare = true;
+	kernel = false;
 	vm.ticks_left = UINT32_MAX;
 	for (i = 0; i < 2; i++) {
 		frame[i] = frame_alloc();
@@ -130,19 +136,6 @@ static void work(void)
 	end("short runs that are worth it");
 }
 
-/* A system call after each burst. */
-static int calls_kernel(struct plex86_space *s, struct plex86_cpu *cpu, uint64_t budget_ns,
-			struct plex86_exit *x)
-{
-	(void)s;
-	(void)budget_ns;
-	cpu->rip = CODE;
-	x->reason = PLEX86_EXIT_TRAP;
-	x->vector = PLEX86_VECTOR_UNKNOWN;
-	x->ran_ns = ran_ns;
-	return 0;
-}
-
 /*
  * Bursts that all take the same are not what a trip takes, as a timer tick cuts one off early now
  * and then.
@@ -152,7 +145,7 @@ static void steady(void)
 	unsigned int i;
 
 	begin();
-	engine.script = calls_kernel;
+	kernel = true;
 	for (i = 0; i < 10000; i++) {
 		ran_ns = i % 130 == 129 ? TRIP + i % 7 * 3000 : 3 * TRIP;
 		vm.cpu.rip = CODE;
@@ -161,6 +154,28 @@ static void steady(void)
 	is(account()->strikes, 0, "each has earned what it took");
 	ok(account()->credit > 0);
 	end("bursts of one length");
+}
+
+/* What a trip takes is known to a space that is new: others have learned it. */
+static void inherited(void)
+{
+	unsigned int i;
+
+	begin();
+	kernel = true;
+	for (i = 0; i < 1024; i++) {
+		ran_ns = 2 * TRIP;
+		vm.cpu.rip = CODE;
+		vm_slice_only();
+	}
+	is(vm.core->world.trip.ns, 2 * TRIP, "learned");
+	plex86_core_drop_all(vm.core);
+	ran_ns = 3 * TRIP;
+	vm.cpu.rip = CODE;
+	vm_slice_only();
+	is(vm.core->last->trip.ns, 2 * TRIP, "and kept");
+	is(vm.slice.ticks, TRIP, "the rest is the guest's own");
+	end("a new space");
 }
 
 /* Nothing is counted once the kernel has been entered, nor in another process. */
@@ -207,6 +222,7 @@ int main(void)
 	noise();
 	work();
 	steady();
+	inherited();
 	interrupted();
 	blame();
 	return tap_done();

@@ -20,21 +20,20 @@ make_job() {	# make_job GUEST DIR DIVISOR|long [NAME,NAME... [PLAN]]
 	' "${5:-$TOP/tools/demo/plan}" >"$2/plan"
 }
 
-# Stops if there is no such workload in the demo's plan.
-check_workloads() {	# check_workloads NAME,NAME...
-	local name
+# Stops if a workload is not in PLAN (the demo's); ALSO is one that is in none.
+check_workloads() {	# check_workloads NAME,NAME... [PLAN [ALSO]]
+	local name plan=${2:-$TOP/tools/demo/plan}
 	for name in ${1//,/ }; do
-		grep -q "^$name[[:space:]]" "$TOP/tools/demo/plan" ||
-			die "there is no workload '$name'; there are: $(awk '!/^#/ && NF { printf "%s ", $1 }' "$TOP/tools/demo/plan")"
+		[ "$name" = "${3-}" ] || grep -q "^$name[[:space:]]" "$plan" ||
+			die "there is no workload '$name'; there are:" \
+				"${3-}$(awk '!/^#/ && NF { printf " %s", $1 }' "$plan")"
 	done
 }
 
 # Did user code run natively in that run?  A host may have no 32-bit code.
 ran_natively() {	# ran_natively GUEST STATS-FILE
-	grep -q '"native_slices": *[1-9]' "$2" || { [ "$1" = i386 ] && ! runs_32bit; }
-}
-runs_32bit() {
-	"$BUILD/tools/engines" | grep -q '32-bit guests'
+	grep -q '"native_slices": *[1-9]' "$2" ||
+		{ [ "$1" = i386 ] && ! "$BUILD/tools/engines" | grep -q '32-bit guests'; }
 }
 
 # All results in a file that watch wrote, without times: what must be the same
