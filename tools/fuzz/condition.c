@@ -239,7 +239,7 @@ static const struct {
 	{ "stack-fault", if_stack_fault },
 	{ "underflow-unmasked", if_underflow_unmasked },
 	{ "outcome", if_outcome }, { "plain-gp", if_plain_gp }, { "one-xm", if_one_xm },
-	{ "native-xm", if_native_xm },
+	{ "native-xm", if_native_xm }, { "ud-after-xm", if_ud_after_xm },
 	{ "single-step", if_single_step },
 	{ "segment-register", segment_operand }, { "plain-ud", if_plain_ud },
 	{ "plain-fault", if_plain_fault }, { "emulated", emulated },

@@ -150,7 +150,7 @@ static void third(FILE *to, const struct narrowed *n, const struct kind *k)
 		if (!r || compare(r, n->b, k->avx512, &m.diff))
 			continue;
 		m.a = r;
-		fprintf(to, "   third, %s: vector %x error %x at %llx, is not as native in", name[i],
+		fprintf(to, "   third, %s: vector %u error %x at %llx, is not as native in", name[i],
 			r->vector, r->error, (unsigned long long)r->ip);
 		fields_print(to, &m);
 		fprintf(to, "\n");
@@ -171,9 +171,9 @@ void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t see
 	fields_print(to, n);
 	fprintf(to, "\n");
 	if (n->diff.outcome || n->diff.error || n->diff.cr2 || n->diff.dr6) {
-		fprintf(to, "   plain:  vector %x error %x at %llx cr2=%llx dr6=%x\n", a->vector, a->error,
+		fprintf(to, "   plain:  vector %u error %x at %llx cr2=%llx dr6=%x\n", a->vector, a->error,
 			(unsigned long long)a->ip, (unsigned long long)a->cr2, a->dr6);
-		fprintf(to, "   native: vector %x error %x at %llx cr2=%llx dr6=%x\n", b->vector, b->error,
+		fprintf(to, "   native: vector %u error %x at %llx cr2=%llx dr6=%x\n", b->vector, b->error,
 			(unsigned long long)b->ip, (unsigned long long)b->cr2, b->dr6);
 	}
 	third(to, n, k);

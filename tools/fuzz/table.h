@@ -38,7 +38,7 @@ bool conditions_hold(const char *list, const struct narrowed *n, const struct ki
 /* ---- situation.c ---- */
 uint64_t gpr_before(const struct narrowed *n, int i);
 long double st0_before(const struct narrowed *n);
-condition_fn if_outcome, if_plain_ud, if_plain_gp, if_one_xm, if_native_xm, if_single_step,
+condition_fn if_outcome, if_plain_ud, if_plain_gp, if_one_xm, if_native_xm, if_ud_after_xm, if_single_step,
 	if_plain_fault, if_ftz_or_daz, if_ecx_0, if_out_of_range, if_pseudo_denormal,
 	if_no_element, if_field_beyond, if_overflow, if_underflow_unmasked,
 	if_stack_fault;
