@@ -40,7 +40,8 @@ struct plex86_frame {
 	uint32_t early_decoded;	/* ... of these */
 	uint32_t flip_epoch;
 	uint16_t flags;
-	uint8_t flips;		/* changes between code and data in flip_epoch */
+	uint8_t flips : 4;	/* changes between code and data since flip_epoch; PLEX86_MAX_FLIPS at most */
+	uint8_t tired : 4;	/* how often in turn that was too many */
 	uint8_t traps;		/* how many it takes, as far as known while SCANNED; 0: not yet */
 };
 

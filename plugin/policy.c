@@ -20,8 +20,17 @@
 /* The first time in the red emulation goes on for twice the loss, at last for 2^MAX. */
 #define STRIKES_MAX 7
 
-/* In round trips, what of a loss counts so.  More than that has gone into pages, which are mapped now. */
+/* In round trips, what of a loss counts so.  More than that has gone into pages, which are mapped now ... */
 #define LOSS_MAX 4
+
+/* ... but not so many times in turn: then it goes on, and doubles what all of the loss counts. */
+#define LARGE_LOSSES 2
+
+/*
+ * Natively a burst seems to be longer than it is if the caches are cold or the host is slow.  So one
+ * of so many that began at the same place and went native is counted in Bochs.
+ */
+#define COUNT_EVERY 64
 
 /* Bounds of the learned factor for space_worth, in quarters. */
 #define SCALE_UNIT 4
@@ -68,6 +77,7 @@ static struct plex86_burst *burst(struct plex86_policy *p, uint64_t root, uint64
 	if (b->tag != tag) {
 		b->tag = tag;
 		b->length = 0;
+		b->native = 0;
 	}
 	return b;
 }
@@ -128,7 +138,7 @@ uint64_t plex86_policy_user(struct plex86_policy *p, uint64_t root, uint64_t ico
 	p->continuing = false;
 	if (a->resume)
 		return 0;	/* the same burst goes on, if RIP is the same too */
-	a->begun = false;
+	a->begun = a->counted = false;
 	a->length = 0;
 	if (a->wait > p->break_even)
 		return a->wait;
@@ -181,17 +191,21 @@ void plex86_policy_kernel(struct plex86_policy *p, uint64_t icount)
 		return;
 	length = a->length < UINT32_MAX / 4 ? a->length : UINT32_MAX / 4;
 	b = burst(p, a->root, a->rip);
-	b->length = b->length ? (3 * (uint64_t)b->length + length) / 4 + 1 : length + 1;
-	a->begun = false;
+	b->length = b->length && !a->counted ? (3 * (uint64_t)b->length + length) / 4 + 1 : length + 1;
+	a->begun = a->counted = false;
 }
 
 /* After how many instructions to go native, in a burst that began as this one did. */
-static uint64_t patience(const struct plex86_policy *p, const struct plex86_burst *b)
+static uint64_t patience(const struct plex86_policy *p, struct plex86_account *a, struct plex86_burst *b)
 {
+	const uint64_t pays = p->break_even + p->break_even / 2;
+
 	if (!b->length)
 		return p->break_even;
-	if (b->length > p->break_even + p->break_even / 2)
-		return 0;
+	if (b->length > pays) {
+		a->counted = a->counted || ++b->native % COUNT_EVERY == 0;
+		return a->counted ? 2 * pays : 0;
+	}
 	return 2 * (uint64_t)b->length > p->break_even ? 2 * (uint64_t)b->length : p->break_even;
 }
 
@@ -208,7 +222,7 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 		a->resume = false;
 		if (has_space && !a->wait && (a->resume_rip == ANYWHERE || rip == a->resume_rip))
 			return PLEX86_PLAN_NATIVE;
-		a->begun = false;
+		a->begun = a->counted = false;
 		a->length = 0;
 	}
 	if (!p->continuing) {
@@ -216,7 +230,7 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 			a->begun = true;
 			a->rip = rip;
 		}
-		need = a->begun ? patience(p, burst(p, root, a->rip)) : p->break_even;
+		need = a->begun ? patience(p, a, burst(p, root, a->rip)) : p->break_even;
 	}
 	need = need > p->age ? need - p->age : 0;
 	if (need < a->wait)
@@ -231,6 +245,7 @@ enum plex86_plan plex86_policy_plan(struct plex86_policy *p, uint64_t root, uint
 		a->has_space = true;
 		a->profit = -(int64_t)(SPACE_ROUND_TRIPS * p->break_even);
 	}
+	a->counted = false;	/* it is long */
 	a->hot = HOT_MAX;
 	return PLEX86_PLAN_NATIVE;
 }
@@ -239,21 +254,31 @@ static void book(struct plex86_policy *p, struct plex86_account *a, int64_t earn
 {
 	int64_t most = CREDIT_MAX * (int64_t)p->break_even;
 	uint64_t loss, counts = LOSS_MAX * p->break_even;
+	unsigned int times = 0;
 
 	a->profit += earned - cost;
 	a->credit += earned - cost;
 	if (a->credit > most)
 		a->credit = most;
-	if (earned > 2 * cost && a->strikes)
-		a->strikes -= a->strikes > 1 ? 2 : 1;
+	if (earned > 2 * cost) {
+		a->large = 0;
+		if (a->strikes)
+			a->strikes -= a->strikes > 1 ? 2 : 1;
+	}
 	if (a->credit >= 0)
 		return;
 	if (a->strikes < STRIKES_MAX)
 		a->strikes++;
 	loss = -a->credit;
-	if (counts > loss)
+	if (counts >= loss) {
 		counts = loss;
-	a->wait = (loss - counts) + (counts << a->strikes);
+	} else {
+		if (a->large < LARGE_LOSSES + STRIKES_MAX)
+			a->large++;
+		if (a->large > LARGE_LOSSES)
+			times = a->large - LARGE_LOSSES;
+	}
+	a->wait = ((loss - counts) << times) + (counts << a->strikes);
 	a->credit = 0;
 }
 

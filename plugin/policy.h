@@ -43,11 +43,13 @@ struct plex86_account {
 	int64_t profit;		/* of its space so far */
 	uint64_t wait;		/* to emulate before native code is tried again */
 	uint8_t strikes;	/* how often it went into the red lately */
+	uint8_t large;		/* how often in turn by more than pages that are new would explain */
 	uint8_t hot;		/* bursts to look at from their beginning */
 	bool has_space;
 
 	/* The burst that is going on, or that was interrupted natively. */
 	bool begun;		/* .rip is known */
+	bool counted;		/* to be emulated, as far as it pays, to see how long it is */
 	bool resume;		/* interrupted at .resume_rip */
 	uint64_t rip, resume_rip;
 	uint64_t length;	/* so far; native time converted */
@@ -65,8 +67,8 @@ struct plex86_policy {
 	uint64_t age;		/* emulated since user mode was entered or the last slice ended */
 	bool continuing;	/* a slice ended with STEP, and user mode was not left since */
 
-	/* Mean length of the bursts that began at one place, 0: not seen yet. */
-	struct plex86_burst { uint32_t tag, length; } bursts[PLEX86_POLICY_BURSTS];
+	/* Mean length of the bursts that began at one place, 0: not seen yet; and how many in turn went native. */
+	struct plex86_burst { uint32_t tag, length, native; } bursts[PLEX86_POLICY_BURSTS];
 	uint64_t looked_up;	/* accounts, so far */
 	struct plex86_account accounts[PLEX86_POLICY_PROCESSES];
 };

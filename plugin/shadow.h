@@ -397,6 +397,9 @@ enum plex86_fault_result {
  */
 void plex86_shadow_populate(struct plex86_shadow *s);
 
+/* Was a page fault at @addr the fetch of code at @rip?  @access as in struct plex86_exit. */
+bool plex86_fault_is_fetch(plex86_gva_t addr, plex86_gva_t rip, uint32_t access);
+
 enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva_t addr,
 					     plex86_gva_t rip, uint32_t access);
 

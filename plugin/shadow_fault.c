@@ -15,7 +15,7 @@
 /* Pages mapped along with the one that was asked for; half of a 128-byte table line. */
 #define NEIGHBOURS 16
 
-static bool is_fetch(plex86_gva_t addr, plex86_gva_t rip, uint32_t access)
+bool plex86_fault_is_fetch(plex86_gva_t addr, plex86_gva_t rip, uint32_t access)
 {
 	if (access & PLEX86_ACCESS_KNOWN)
 		return access & PLEX86_ACCESS_EXEC;
@@ -78,7 +78,7 @@ enum plex86_fault_result plex86_shadow_fault(struct plex86_shadow *s, plex86_gva
 {
 	struct plex86_node *n = plex86_tree_leaf(s, addr, true);
 	struct plex86_frame *f;
-	bool fetch = is_fetch(addr, rip, access);
+	bool fetch = plex86_fault_is_fetch(addr, rip, access);
 	struct plex86_view v;
 	unsigned int index;
 	uint32_t had, want, got;

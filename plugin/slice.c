@@ -18,12 +18,13 @@
 /* Native re-entries after page faults before events get a look, at the latest. */
 #define MAX_FAULTS 64
 
-static void stuck_in(struct plex86_run *run)
+/* Code of the page of @at is for Bochs. */
+static void stuck_in(struct plex86_run *run, uint64_t at)
 {
 	struct plex86_core *core = run->core;
 
 	core->stuck = true;
-	core->stuck_rip = run->cpu->rip;
+	core->stuck_rip = at;
 	core->stuck_icount = core->blamed_icount = run->slice->icount + run->slice->ticks;
 }
 
@@ -133,7 +134,7 @@ static enum plex86_verdict refuse_page(struct plex86_run *run, enum plex86_code 
 			  run->cpu->rip, slice->icount, slice->icount);
 	/* Beyond a place that traps the page may be as good as any. */
 	if (why != PLEX86_CODE_TRAP)
-		stuck_in(run);
+		stuck_in(run, run->cpu->rip);
 	plex86_core_leave_page(core, &slice->wait);
 	return PLEX86_EMULATE;
 }
@@ -254,7 +255,7 @@ static enum plex86_verdict stuck_at(struct plex86_run *run, plex86_gva_t at, boo
 	enum plex86_verdict verdict;
 
 	if (code) {
-		stuck_in(run);
+		stuck_in(run, at.la);
 		run->own_ns = plex86_laps_work(laps, at, run->own_ns * PLEX86_NATIVE_INSNS_PER_NS,
 					       most) / PLEX86_NATIVE_INSNS_PER_NS;
 	} else if (run->own_ns < core->caps->round_trip_ns) {
@@ -304,7 +305,9 @@ static enum plex86_verdict page_fault(struct plex86_run *run, const struct plex8
 	if (plex86_code_check(run->space, at) == PLEX86_CODE_REFUSED &&
 	    may_execute(core, run->space, at) == PLEX86_CODE_OK)
 		return go_on(run);
-	return stuck_at(run, at, ((at.la ^ rip.la) & PLEX86_PAGE_MASK) == 0);
+	/* Of the page itself, or of an instruction that runs over into it. */
+	return stuck_at(run, at, ((at.la ^ rip.la) & PLEX86_PAGE_MASK) == 0 ||
+			plex86_fault_is_fetch(at, rip, exit->access));
 }
 
 static enum plex86_verdict run_slice(struct plex86_run *run)

@@ -18,12 +18,15 @@
 #include <linux/objtool.h>
 #include <asm/alternative.h>
 #include <asm/asm.h>
+#include <asm/cpufeatures.h>
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 #include <asm/processor-flags.h>
 #include <asm/unwind_hints.h>
 #include <asm/trapnr.h>
 #include "nexus-offsets.h"
+
+#define RETURN_STACK_ENTRIES 32	/* no CPU predicts more, as the kernel's own filling has it */
 
 	.section .text.nexus, "ax", @progbits
 	.balign	4096, 0xcc
@@ -295,7 +298,25 @@ nexus_host_segments_end:
 	mov	NX_HOST_GS_BASE+4(%rbx), %edx
 	wrmsr
 2:
-	/* 5. The IDT last: from here on events are the host's again. */
+	/*
+	 * 5. Calls that nobody returns to, so that none of our RETs is predicted to go where guest
+	 * code called from; with SMEP the CPU executes nothing there.
+	 */
+	ALTERNATIVE "", "jmp nexus_return_stack_filled", X86_FEATURE_SMEP
+	mov	$RETURN_STACK_ENTRIES/2, %eax
+1:	ANNOTATE_INTRA_FUNCTION_CALL
+	call	2f
+	int3
+2:	ANNOTATE_INTRA_FUNCTION_CALL
+	call	3f
+	int3
+3:	add	$16, %rsp
+	dec	%eax
+	jnz	1b
+	lfence
+nexus_return_stack_filled:
+
+	/* 6. The IDT last: from here on events are the host's again. */
 	lidt	NX_HOST_IDTR(%rbx)
 	popfq
 	pop	%r15

@@ -30,7 +30,8 @@
 #define PLEX86_MAX_RANGES	16
 #define PLEX86_MAX_VCPUS	16
 #define PLEX86_MAX_OPS		4096
-#define PLEX86_VA_LIMIT		BIT_ULL(47)
+/* Not the last canonical page: some AMD CPUs that execute code there go astray (asm/page_64.h). */
+#define PLEX86_VA_LIMIT		(BIT_ULL(47) - PAGE_SIZE)
 #define PLEX86_MAX_MSRS		4
 
 /* Pages that can be executed only have this key, whose pages PKRU forbids to read and write. */
@@ -109,7 +110,7 @@ struct plex86_loop {
 	struct plex86_space *s;
 	struct plex86_entry entry;
 	struct nexus_frame saved;	/* what is entered again after a host event */
-	u64 start, now, deadline;	/* sched_clock(); now: when this stay began */
+	u64 start, now, deadline;	/* local_clock(); now: when this stay began */
 	u32 left;			/* repeats to go */
 	bool ran;			/* something did, and .saved is valid */
 	struct plex86_run run;		/* copy of the caller's */

@@ -63,7 +63,8 @@ static u32 reason_to_stop(struct plex86_vcpu *v)
 
 /*
  * Under KVM, "this page is not here yet, run something else" is a #PF that is
- * only sent while in ring 3.  The token must be taken and waited for.
+ * only sent while in ring 3.  The token must be taken and waited for; taken
+ * before an NMI is served, whose handler might fault and find it.
  */
 static bool host_page_pending(struct nexus *nx, u32 *token)
 {
@@ -147,7 +148,7 @@ static noinline bool stay(struct plex86_vcpu *v)
 			break;
 		}
 		if (l->ran)
-			now = sched_clock();
+			now = local_clock();
 		if (now >= l->deadline) {
 			l->run.reason = PLEX86_RUN_DEADLINE;
 			break;
@@ -156,12 +157,12 @@ static noinline bool stay(struct plex86_vcpu *v)
 again:
 		plex86_state_choose_stack(v);
 		plex86_switch(v, l->s, &l->entry);
+		wait = host_page_pending(nx, &token);
 		if (plex86_switch_serve_host(v)) {
 			if (!nx->abort)
 				keep(v);
 			continue;
 		}
-		wait = host_page_pending(nx, &token);
 		if (wait) {
 			keep(v);
 			done = false;
@@ -193,7 +194,7 @@ static void loop(struct plex86_vcpu *v)
 	u64 tsc = run->repeat ? rdtsc_ordered() : 0;
 	u64 now;
 
-	l->start = l->now = sched_clock();
+	l->start = l->now = local_clock();
 	l->deadline = l->start + min_t(u64, run->budget_ns, BUDGET_MAX);
 	l->left = max(run->repeat, 1u);
 	l->ran = false;
@@ -201,14 +202,14 @@ static void loop(struct plex86_vcpu *v)
 	plex86_state_import(v);
 	while (!stay(v)) {
 		cond_resched();
-		l->now = sched_clock();
+		l->now = local_clock();
 	}
 	if (run->reason == PLEX86_RUN_BROKEN)
 		pr_err_ratelimited("fault %u at nexus+%#llx, on the way out of guest code: its registers are lost\n",
 				   run->vector, run->addr);
 	else if (run->reason != PLEX86_RUN_REFUSED)
 		plex86_state_export(v, v->nx->abort == NX_ABORT_FAULT ? &l->saved : &v->nx->frame);
-	now = sched_clock();
+	now = local_clock();
 	run->ran_ns = now > l->start ? now - l->start : 0;	/* CPUs' clocks differ a little */
 	run->cycles = run->repeat ? rdtsc_ordered() - tsc : 0;
 }

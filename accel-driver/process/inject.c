@@ -62,9 +62,21 @@ static int run_stub(pid_t pid, struct user_regs_struct *r, pid_t *born)
 	}
 }
 
-static uint64_t peek_user(pid_t pid, size_t offset)
+/* 0 or -ESRCH: killed since it stopped. */
+static int peek_user(pid_t pid, size_t offset, uint64_t *value)
 {
-	return (uint64_t)ptrace(PTRACE_PEEKUSER, pid, offset, 0);
+	errno = 0;
+	*value = (uint64_t)ptrace(PTRACE_PEEKUSER, pid, offset, 0);
+	return errno ? -ESRCH : 0;
+}
+
+/* What the stub's last system call has returned, or -ESRCH. */
+static int64_t returned(pid_t pid)
+{
+	uint64_t rax;
+	int err = peek_user(pid, offsetof(struct user_regs_struct, rax), &rax);
+
+	return err ? err : (int64_t)rax;
 }
 
 int inject_batch(struct plex86_engine *e, pid_t pid, uint64_t stub, unsigned int n,
@@ -90,10 +102,12 @@ int inject_batch(struct plex86_engine *e, pid_t pid, uint64_t stub, unsigned int
 		return err;
 	if (err == 2)
 		return -EIO;
-	left = peek_user(pid, offsetof(struct user_regs_struct, r12));
+	err = peek_user(pid, offsetof(struct user_regs_struct, r12), &left);
+	if (err)
+		return err;
 	if (done && left <= n)
 		*done = n - (unsigned int)left;
-	return (int)(int64_t)peek_user(pid, offsetof(struct user_regs_struct, rax));
+	return (int)returned(pid);
 }
 
 static void call_regs(const struct plex86_engine *e, uint64_t stub, uint64_t nr,
@@ -128,7 +142,7 @@ int64_t inject_call(struct plex86_engine *e, pid_t pid, uint64_t stub, uint64_t 
 		return err;
 	if (err == 2)
 		return -EIO;
-	return (int64_t)peek_user(pid, offsetof(struct user_regs_struct, rax));
+	return returned(pid);
 }
 
 int inject_clone(struct plex86_engine *e, pid_t pid, uint64_t stub, pid_t *born)
@@ -140,7 +154,7 @@ int inject_clone(struct plex86_engine *e, pid_t pid, uint64_t stub, pid_t *born)
 	call_regs(e, stub, SYS_clone, (const uint64_t[6]){ SIGCHLD }, &r);
 	err = run_stub(pid, &r, born);
 	if (err == 1)
-		return (int)(int64_t)peek_user(pid, offsetof(struct user_regs_struct, rax));
+		return (int)returned(pid);
 	if (err == 2 || (!err && !*born))
 		return -EIO;
 	return err;
@@ -206,6 +220,7 @@ int inject_move(struct plex86_engine *e, struct plex86_space *s, bool occupied)
 {
 	struct user_regs_struct r;
 	uint64_t where;
+	int64_t got;
 	int err, tries;
 
 	s->regs_known = false;
@@ -231,14 +246,14 @@ int inject_move(struct plex86_engine *e, struct plex86_space *s, bool occupied)
 		call_regs(e, s->stub, SYS_mremap, (const uint64_t[6]){ s->stub, STUB_SIZE,
 			  STUB_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, where, 0 }, &r);
 		err = run_stub(s->pid, &r, NULL);
-		if (err == 2 && peek_user(s->pid, offsetof(struct user_regs_struct, rax)) == where) {
+		if (err < 0)
+			return err;
+		got = returned(s->pid);
+		if (err == 2 && got == (int64_t)where) {
 			s->stub = where;
 			return 0;
 		}
-		if (err == 1)
-			return (int)(int64_t)peek_user(s->pid,
-						       offsetof(struct user_regs_struct, rax));
-		return err < 0 ? err : -EADDRINUSE;
+		return got < 0 ? (int)got : -EADDRINUSE;
 	}
 	return -EADDRINUSE;
 }

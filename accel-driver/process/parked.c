@@ -30,6 +30,10 @@
 #define TRACE_OPTIONS (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXIT | \
 		       PTRACE_O_TRACEFORK)
 
+/* Where user space ends with five levels of page tables (TASK_SIZE_MAX); four end before the hole. */
+#define VA_4_LEVELS (UINT64_C(1) << 47)
+#define VA_5_LEVELS ((UINT64_C(1) << 56) - PLEX86_PAGE_SIZE)
+
 /* As <linux/ptrace.h> has it; that header and <sys/ptrace.h> exclude each other. */
 struct rseq_config {
 	uint64_t pointer;
@@ -134,7 +138,12 @@ static int strip(struct plex86_engine *e, pid_t pid)
 	if (!ret)
 		ret = inject_call(e, pid, e->zygote_stub, SYS_munmap,
 				  (const uint64_t[6]){ end, PROCESS_VA_LIMIT - end });
-	return (int)ret;
+	if (ret)
+		return (int)ret;
+	/* A host with five levels may have something above, where mappings go that ask for it. */
+	ret = inject_call(e, pid, e->zygote_stub, SYS_munmap,
+			  (const uint64_t[6]){ VA_4_LEVELS, VA_5_LEVELS - VA_4_LEVELS });
+	return ret == -EINVAL ? 0 : (int)ret;
 }
 
 /* Registers of a stopped child, made neutral: what the stub is started with. */
@@ -212,7 +221,8 @@ int process_park(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 		process_why(why, "can't create a pipe: %s", strerror(-err));
 		return err;
 	}
-	if (pipe2(report, O_CLOEXEC)) {
+	/* A child that is stopped at its exit still holds the other end: nobody must wait for it. */
+	if (pipe2(report, O_CLOEXEC | O_NONBLOCK)) {
 		err = -errno;
 		process_why(why, "can't create a pipe: %s", strerror(-err));
 		close(go[0]);

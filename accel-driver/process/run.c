@@ -353,9 +353,6 @@ refused:
 	exit->reason = PLEX86_EXIT_REFUSED;
 	return 0;
 failed:
-	/* From another thread every child looks gone. */
-	if (!process_is_tracer(e))
-		return -EPERM;
 	s->dead = true;
 	return err;
 }
@@ -369,6 +366,9 @@ int process_run(struct plex86_space *s, struct plex86_cpu *cpu, struct plex86_ve
 		return -EINVAL;
 	memset(exit, 0, sizeof(*exit));
 	exit->vector = PLEX86_VECTOR_UNKNOWN;
+	/* For other threads every child looks gone, and waitpid() might never return. */
+	if (!process_is_tracer(s->engine))
+		return -EPERM;
 	if (s->dead)
 		return -ESRCH;
 	together_begin(s->engine);

@@ -101,7 +101,7 @@ static void test_heads(void)
 	is(call(m.dev, PLEX86_GET_INFO, &longer), 0, "GET_INFO: longer, with zeroes");
 	is(longer.i.size, sizeof(info), "and says how much it knows");
 	is(call(m.dev, PLEX86_GET_INFO, &info), 0, "GET_INFO");
-	ok(info.va_limit == 1ull << 47 && (info.xcr0 & 3) == 3 && info.max_gdt && info.max_ops);
+	ok(info.va_limit == (1ull << 47) - PAGE && (info.xcr0 & 3) == 3 && info.max_gdt && info.max_ops);
 }
 
 static void test_ram(void)
@@ -170,7 +170,9 @@ static void test_apply(void)
 	OP((op.off = (NPAGES - 1) * PAGE, op.npages = 2), -EINVAL, "apply: over the RAM's end");
 	OP(op.off = -PAGE, -EINVAL, "apply: offset -1 page");
 	OP(op.gva = 1ull << 47, -EINVAL, "apply: above the user half");
-	OP((op.gva = (1ull << 47) - PAGE, op.npages = 2), -EINVAL, "apply: into the upper half");
+	OP(op.gva = (1ull << 47) - PAGE, -EINVAL, "apply: the last page of the user half");
+	OP((op.gva = (1ull << 47) - 2 * PAGE, op.npages = 2), -EINVAL, "apply: into the last page");
+	OP((op.kind = PLEX86_OP_UNMAP, op.gva = (1ull << 47) - PAGE), -EINVAL, "apply: unmap the last page");
 	OP(op.gva = 0xffff800000000000ull, -EINVAL, "apply: the upper half");
 	OP(op.gva = 0xffffffff81000000ull, -EINVAL, "apply: the kernel");
 	OP(op.npages = 1ull << 52, -EINVAL, "apply: wraps");

@@ -402,7 +402,7 @@ static void spaces(void)
 	struct plex86_op op[3] = {
 		{ .kind = PLEX86_OP_UNMAP_ALL },
 		{ .kind = PLEX86_OP_MAP, .prot = PLEX86_PAGE_EXEC, .gva = 0, .off = 0, .npages = 1 },
-		{ .kind = PLEX86_OP_MAP, .prot = PLEX86_PAGE_WRITE, .gva = (1ull << 47) - PAGE,
+		{ .kind = PLEX86_OP_MAP, .prot = PLEX86_PAGE_WRITE, .gva = (1ull << 47) - 2 * PAGE,
 		  .off = PAGE, .npages = 1 },
 	};
 	struct plex86_apply a = { .size = sizeof(a), .n = 3, .ops = (uintptr_t)op };
@@ -426,9 +426,9 @@ static void spaces(void)
 	m.space = call(m.vm, PLEX86_SPACE_CREATE, NULL);
 	ok(m.space >= 0);
 	is(set_tables(&m), 0, "a second space");
-	is(call(m.space, PLEX86_SPACE_APPLY, &a), 0, "first and last page of the user half");
+	is(call(m.space, PLEX86_SPACE_APPLY, &a), 0, "the first and the last page that can be mapped");
 	is(a.done, 3, "all done");
-	load(&m, 64, BYTES(0x48, 0xa3, 0xf8, 0xff, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0x0f, 0x0b));
+	load(&m, 64, BYTES(0x48, 0xa3, 0xf8, 0xef, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0x0f, 0x0b));
 	m.run.cpu.rip = 0;
 	REG(RAX) = 0x7777;
 	go(&m);

@@ -3,6 +3,8 @@
  * I5: a page is natively writable, or code (in Bochs's traces, natively), never
  * both; and a page that changes sides all the time is left to Bochs for a while.
  */
+#include "plugin/core_internal.h"
+
 #include "vm.h"
 
 #define LA	UINT64_C(0x40000000)
@@ -136,7 +138,7 @@ static uint64_t self_modifying(bool native)
 static void bounded(void)
 {
 	unsigned int i, native = 0, epoch;
-	uint64_t ops = 0;
+	uint64_t ops = 0, flips;
 
 	begin();
 	vm.icount = EPOCH * 100;
@@ -146,6 +148,17 @@ static void bounded(void)
 	tap_diag("%u of 1000 changes, %llu operations", native, (unsigned long long)ops);
 	ok(native >= 2 && native < 30);
 	ok(ops < 60);
+	/* If that goes on it is tried less and less often. */
+	flips = vm.core->world.stats.flips;
+	for (epoch = 0; epoch < 50; epoch++) {
+		vm.icount += EPOCH;
+		for (i = 0; i < 20; i++)
+			vm_native(i % 2 ? ACT_WRITE : ACT_EXEC, LA);
+	}
+	flips = vm.core->world.stats.flips - flips;
+	tap_diag("then %llu changes in 50 epochs", (unsigned long long)flips);
+	ok(flips > 0 && flips < 8 * PLEX86_MAX_FLIPS);
+	vm.icount += 100 * EPOCH;
 	for (epoch = 0; epoch < 3; epoch++) {
 		vm.icount += EPOCH;
 		native = 0;

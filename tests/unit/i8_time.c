@@ -98,27 +98,27 @@ static const struct report none;
 static void one_run(void)
 {
 	begin(1000000000, 2000);
-	is(slice(5000, (struct report){ PLEX86_EXIT_TRAP, 3500, 0 }, none), PLEX86_STEP, "a trap");
+	is(slice(5000, (struct report){ PLEX86_EXIT_TRAP, 3500, 0, 0 }, none), PLEX86_STEP, "a trap");
 	is(budgets[0], 5000, "the budget is the time to the next event");
 	is(vm.slice.ticks, 1500, "charged: what ran without the round trip");
-	slice(5000, (struct report){ PLEX86_EXIT_TRAP, 1999, 0 }, none);
+	slice(5000, (struct report){ PLEX86_EXIT_TRAP, 1999, 0, 0 }, none);
 	is(vm.slice.ticks, 1, "less than a round trip: one tick");
-	slice(5000, (struct report){ PLEX86_EXIT_TRAP, 0, 0 }, none);
+	slice(5000, (struct report){ PLEX86_EXIT_TRAP, 0, 0, 0 }, none);
 	is(vm.slice.ticks, 1, "no time at all: one tick");
 	end("one run");
 
 	begin(1000000000, 2000);
-	is(slice(5000, (struct report){ PLEX86_EXIT_DEADLINE, 5100, 0 }, none), PLEX86_RAN, "a deadline");
+	is(slice(5000, (struct report){ PLEX86_EXIT_DEADLINE, 5100, 0, 0 }, none), PLEX86_RAN, "a deadline");
 	is(vm.slice.ticks, 5000, "a deadline that has passed has passed");
-	slice(5000, (struct report){ PLEX86_EXIT_DEADLINE, 9000, 0 }, none);
+	slice(5000, (struct report){ PLEX86_EXIT_DEADLINE, 9000, 0, 0 }, none);
 	is(vm.slice.ticks, 7000, "late: no more than what ran");
-	is(slice(5000, (struct report){ PLEX86_EXIT_KICK, 2100, 0 }, none), PLEX86_RAN, "a kick");
+	is(slice(5000, (struct report){ PLEX86_EXIT_KICK, 2100, 0, 0 }, none), PLEX86_RAN, "a kick");
 	is(vm.slice.ticks, 100, "a kick is not a deadline");
-	slice(0, (struct report){ PLEX86_EXIT_KICK, 100, 0 }, none);
+	slice(0, (struct report){ PLEX86_EXIT_KICK, 100, 0, 0 }, none);
 	ok(budgets[0] == 1 && vm.slice.ticks == 1);	/* an event is due already */
-	slice(UINT64_MAX, (struct report){ PLEX86_EXIT_KICK, 100, 0 }, none);
+	slice(UINT64_MAX, (struct report){ PLEX86_EXIT_KICK, 100, 0, 0 }, none);
 	is(budgets[0], UINT64_MAX, "no event at all");
-	slice(5000, (struct report){ PLEX86_EXIT_KICK, UINT64_MAX, 0 }, none);
+	slice(5000, (struct report){ PLEX86_EXIT_KICK, UINT64_MAX, 0, 0 }, none);
 	is(vm.slice.ticks, UINT32_MAX, "an absurd time does not wrap");
 	end("one run and its end");
 }
@@ -129,12 +129,12 @@ static void learned_trip(void)
 	unsigned int i;
 
 	begin(1000000000, 2000);
-	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 1500, 0 }, none);
-	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 2500, 0 }, none);
+	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 1500, 0, 0 }, none);
+	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 2500, 0, 0 }, none);
 	is(vm.slice.ticks, 1000, "a shorter one counts at once");
 	for (i = 0; i < 2 * 1024; i++)
-		slice(50000, (struct report){ PLEX86_EXIT_TRAP, i % 2 ? 2400 : 40000, 0 }, none);
-	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 2500, 0 }, none);
+		slice(50000, (struct report){ PLEX86_EXIT_TRAP, i % 2 ? 2400 : 40000, 0, 0 }, none);
+	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 2500, 0, 0 }, none);
 	is(vm.slice.ticks, 100, "longer ones after a while, and not those that really ran");
 	end("the length of a trip");
 }
@@ -148,14 +148,14 @@ static void undefined(void)
 	begin(1000000000, 1000);
 	for (i = 0; i < 200; i++) {
 		slice(50000, ud, none);
-		slice(50000, (struct report){ PLEX86_EXIT_TRAP, 1000, 0 }, none);
+		slice(50000, (struct report){ PLEX86_EXIT_TRAP, 1000, 0, 0 }, none);
 	}
 	slice(50000, ud, none);
 	is(vm.slice.ticks, 1, "#UD: seven times the usual trip is learned");
 	ud.ran_ns = 12000;
 	slice(50000, ud, none);
 	is(vm.slice.ticks, 5000, "and what ran beyond is charged");
-	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 3000, 0 }, none);
+	slice(50000, (struct report){ PLEX86_EXIT_TRAP, 3000, 0, 0 }, none);
 	is(vm.slice.ticks, 2000, "other traps are as they were");
 	end("the length of a trip that ends by #UD");
 }
@@ -163,13 +163,13 @@ static void undefined(void)
 /* Time that a device cuts short is charged later, before anything else. */
 static void unspent_time(void)
 {
-	const struct report late = { PLEX86_EXIT_DEADLINE, 8100, 0 };
+	const struct report late = { PLEX86_EXIT_DEADLINE, 8100, 0, 0 };
 
 	begin(1000000000, 100);
 	slice(5000, late, none);
 	is(vm.slice.ticks, 8000, "3000 ticks too late");
 	plex86_core_unspent(vm.core, 2900);
-	slice(5000, (struct report){ PLEX86_EXIT_DEADLINE, 2200, 0 }, none);
+	slice(5000, (struct report){ PLEX86_EXIT_DEADLINE, 2200, 0, 0 }, none);
 	is(budgets[0], 2100, "the budget is what the debt leaves of the time to the next event");
 	is(vm.slice.ticks, 5000, "both are charged");
 	slice(5000, late, none);
@@ -178,28 +178,28 @@ static void unspent_time(void)
 	is(nreports, 0, "leaves no time to run");
 	is(vm.slice.ticks, 5000, "but time passes");
 	is(vm.core->policy.start, vm.slice.icount + 5000, "for the policy too");
-	slice(5000, (struct report){ PLEX86_EXIT_KICK, 1100, 0 }, none);
+	slice(5000, (struct report){ PLEX86_EXIT_KICK, 1100, 0, 0 }, none);
 	is(vm.slice.ticks, 2000, "then the rest, and no more");
-	slice(5000, (struct report){ PLEX86_EXIT_KICK, 1100, 0 }, none);
+	slice(5000, (struct report){ PLEX86_EXIT_KICK, 1100, 0, 0 }, none);
 	is(vm.slice.ticks, 1000, "it is paid once");
 	end("time that is charged later");
 }
 
 static void several_runs(void)
 {
-	const struct report trap = { PLEX86_EXIT_TRAP, 1300, 0 };
+	const struct report trap = { PLEX86_EXIT_TRAP, 1300, 0, 0 };
 
 	begin(1000000000, 1000);
 	/* A page that the tables allow: mapped, and on. */
-	is(slice(5000, (struct report){ PLEX86_EXIT_PAGE, 3000, LA }, trap), PLEX86_STEP, "a page, then a trap");
+	is(slice(5000, (struct report){ PLEX86_EXIT_PAGE, 3000, LA, 0 }, trap), PLEX86_STEP, "a page, then a trap");
 	is(nreports, 2, "two runs in one slice");
 	is(budgets[1], 3000, "the second gets what the first left");
 	is(vm.slice.ticks, 2300, "both are charged");
-	is(slice(5000, (struct report){ PLEX86_EXIT_PAGE, 6000, LA + 16 * PAGE }, trap), PLEX86_STEP,
+	is(slice(5000, (struct report){ PLEX86_EXIT_PAGE, 6000, LA + 16 * PAGE, 0 }, trap), PLEX86_STEP,
 	   "a page when the time is over");
 	is(nreports, 1, "no second run: Bochs does one instruction, then the event comes");
 	is(vm.slice.ticks, 5000, "what ran is charged");
-	slice(5000, (struct report){ PLEX86_EXIT_PAGE, 5999, LA + 32 * PAGE }, trap);
+	slice(5000, (struct report){ PLEX86_EXIT_PAGE, 5999, LA + 32 * PAGE, 0 }, trap);
 	is(nreports, 2, "a tick is left: run");
 	is(budgets[1], 1, "for as long");
 	end("several runs");
@@ -215,7 +215,7 @@ static void long_run(uint64_t ips)
 	for (i = 0; i < 20000; i++) {
 		left = 1 + rng_below(&r, 100000);
 		ran = 1 + 1000000000 / ips + rng_below(&r, 100000);
-		slice(left, (struct report){ PLEX86_EXIT_KICK, ran, 0 }, none);
+		slice(left, (struct report){ PLEX86_EXIT_KICK, ran, 0, 0 }, none);
 		ns += ran;
 		ticks += vm.slice.ticks;
 		wrong += ticks != (unsigned __int128)ns * ips / 1000000000;
@@ -223,7 +223,7 @@ static void long_run(uint64_t ips)
 	is(wrong, 0, "ticks are nanoseconds times speed, to the tick, all the time");
 	for (i = 0; i < 20000; i++) {
 		left = 1 + rng_below(&r, 100000);
-		slice(left, (struct report){ PLEX86_EXIT_DEADLINE, 1, 0 }, none);
+		slice(left, (struct report){ PLEX86_EXIT_DEADLINE, 1, 0, 0 }, none);
 		late += vm.slice.ticks < left || vm.slice.ticks > left + 1 + ips / 1000000000;
 	}
 	is(late, 0, "after a deadline the event is due, and the guest is not ahead of it");

@@ -166,7 +166,7 @@ static void recorded(const struct host *host, const char *folder, char names[][6
 	struct sim_result r;
 	struct sim_trace t;
 	double logs = 0;
-	char file[PATH_MAX + 70];
+	char file[2 * PATH_MAX];
 	unsigned int i;
 
 	p.trip = host->trip;

@@ -200,6 +200,7 @@ enum plex86_verdict vm_slice(void)
 			bochs_step();
 		break;
 	case PLEX86_RAN:
+	case PLEX86_GO_ON:	/* not for Bochs */
 	case PLEX86_REPLAY:	/* vm_slice_only() has done it */
 		break;
 	}

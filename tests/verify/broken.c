@@ -174,8 +174,10 @@ static void say(const struct plex86_verify *v)
 	not_compared = sum;
 }
 
-bool __real_plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
-			      const struct plex86_vec *vec, uint64_t ran_ns, bool single_step);
+__typeof__(plex86_verify_end) __real_plex86_verify_end, __wrap_plex86_verify_end;
+__typeof__(plex86_verify_step) __real_plex86_verify_step, __wrap_plex86_verify_step;
+__typeof__(plex86_verify_left) __real_plex86_verify_left, __wrap_plex86_verify_left;
+
 bool __wrap_plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
 			      const struct plex86_vec *vec, uint64_t ran_ns, bool single_step)
 {
@@ -185,8 +187,6 @@ bool __wrap_plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *
 	return ret;
 }
 
-enum plex86_replay __real_plex86_verify_step(struct plex86_verify *v, const struct plex86_cpu *cpu,
-					     uint64_t icount);
 enum plex86_replay __wrap_plex86_verify_step(struct plex86_verify *v, const struct plex86_cpu *cpu,
 					     uint64_t icount)
 {
@@ -196,7 +196,6 @@ enum plex86_replay __wrap_plex86_verify_step(struct plex86_verify *v, const stru
 	return ret;
 }
 
-void __real_plex86_verify_left(struct plex86_verify *v, uint64_t icount);
 void __wrap_plex86_verify_left(struct plex86_verify *v, uint64_t icount)
 {
 	__real_plex86_verify_left(v, icount);
