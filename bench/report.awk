@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The tables of the bench.  Input: times (GUEST EXECUTOR WORKLOAD SECONDS) and the
 # plan.  Variables: executors, json (file for the rows), about (JSON members for its
-# head), identical.
+# head), identical, failed (JSON strings).
 
 function collect(key,    n, i, j, v, t) {
 	n = count[key]
@@ -52,7 +52,7 @@ END {
 		}
 	if (!ratios) ratio("plain", "native")
 
-	printf "{%s, \"output_identical\": %s, \"rows\": [", about, identical >json
+	printf "{%s, \"output_identical\": %s, \"failed\": [%s], \"rows\": [", about, identical, failed >json
 	for (g = 1; g <= 2; g++) {
 		arch = g == 1 ? "amd64" : "i386"
 		if (!(arch in guest)) continue
@@ -81,8 +81,10 @@ function table(arch,    i, r, w, key, a, b) {
 			printf " %13s", cell(key)
 			if (!(key in median)) continue
 			if (count[key] > most_runs) most_runs = count[key]
-			printf "%s\n  {\"guest\": \"%s\", \"workload\": \"%s\", \"class\": \"%s\", \"executor\": \"%s\", ",
-				separator, arch, name[w], class[name[w]], executor[i] >json
+			printf "%s\n  {\"guest\": \"%s\", \"workload\": \"%s\", \"class\": \"%s\", ",
+				separator, arch, name[w], class[name[w]] >json
+			if (kind[name[w]] == "long") printf "\"long\": true, " >json
+			printf "\"executor\": \"%s\", ", executor[i] >json
 			printf "\"median_s\": %.4f, \"min_s\": %.4f, \"max_s\": %.4f, \"runs\": %d}",
 				median[key], least[key], most[key], count[key] >json
 			separator = ","
@@ -97,7 +99,8 @@ function table(arch,    i, r, w, key, a, b) {
 			}
 			printf " %15.2f", median[a] / median[b]
 			add(kind[name[w]], r, median[a] / median[b], name[w])
-			add("all", r, median[a] / median[b], name[w])
+			# A long one is the same workload once more.
+			if (kind[name[w]] != "long") add("all", r, median[a] / median[b], name[w])
 		}
 		print ""
 	}
@@ -109,7 +112,7 @@ function add(c, r, x, w) {
 	if (!((c, r) in worst) || x < worst[c, r]) { worst[c, r] = x; worst_name[c, r] = w }
 }
 
-# Geometric means, and the worst row, of each class and column of ratios.
+# Geometric means of each class and column of ratios, and the worst row.
 function means(arch,    c, k, r, classes, pad, line, some) {
 	pad = 25 + 14 * columns + 2
 	k = split("user long kernel mixed all", classes, " ")

@@ -12,5 +12,10 @@ case ${number-} in
 	echo "usage: ./quickstart boots [OPTION...] N (the options are explained at the head of tools/demo/boots)" >&2
 	exit 2 ;;
 esac
+# Before anything is built.
+[ $((10#$number)) -gt 0 ] || {
+	echo "boots: no boots prove nothing; how many? (usage: ./quickstart boots [OPTION...] N)" >&2
+	exit 2
+}
 "$root/tools/build.sh" --for guest
 exec "$root/tools/demo/boots" "$@"

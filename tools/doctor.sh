@@ -20,6 +20,7 @@ has() {
 # What user code may use under a model of Bochs (cpu/cpudb/), in the words of
 # /proc/cpuinfo.  What only a kernel can use does not matter: Bochs runs kernels.
 needs_core2_penryn_t9600="sse2 pni ssse3 sse4_1 cx16 lahf_lm"
+needs_corei7_sandy_bridge_2600k="$needs_core2_penryn_t9600 sse4_2 popcnt aes pclmulqdq avx rdtscp xsave xsaveopt"
 needs_corei7_haswell_4770="$needs_core2_penryn_t9600 sse4_2 popcnt aes pclmulqdq movbe avx f16c avx2
 	fma abm bmi1 bmi2 fsgsbase rdrand rdtscp xsave xsaveopt"
 needs_ryzen="$needs_corei7_haswell_4770 sse4a misalignsse rdseed adx sha_ni clflushopt clzero xsavec"
@@ -49,7 +50,7 @@ AuthenticAMD | HygonGenuine)	preferred="ryzen corei7_haswell_4770" ;;
 *)				preferred="corei7_haswell_4770 ryzen" ;;
 esac
 best=
-for model in $preferred core2_penryn_t9600 corei7_icelake_u; do
+for model in $preferred corei7_sandy_bridge_2600k core2_penryn_t9600 corei7_icelake_u; do
 	lacks=$(lacking "$model")
 	if [ -z "$lacks" ]; then
 		echo "Guest CPU model $model: fits, all that its user code may use is here."

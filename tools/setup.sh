@@ -21,7 +21,8 @@ die() {
 
 command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
 	die "This machine has no dpkg and apt-get, so packages can't be installed by name." \
-	    "Install what tools/packages lists, then run ./configure and make yourself."
+	    "Install what tools/packages lists; then, if DIR is the source of a Bochs that patches/ has patches for:" \
+	    "  autoreconf -fi; mkdir -p build; cd build; ../configure --with-bochs=DIR; make"
 
 for purpose in "$@"; do
 	case $purpose in
@@ -46,19 +47,21 @@ missing() {
 	printf '%s\n' "$@" | sort -u | comm -23 - <(echo "$installed")
 }
 
+ask=	# -n: fail where sudo would ask for a password
 as_root() {
 	if [ "$(id -u)" = 0 ]; then
 		"$@"
 	else
-		sudo -- "$@"
+		sudo $ask -- "$@"
 	fi
 }
 
 # Another package manager may hold the lock for a while: on a new cloud machine,
 # the first unattended upgrade.
+tries=10
 apt_retrying() {
 	local try
-	for try in 1 2 3 4 5 6 7 8 9 10; do
+	for ((try = 1; try <= tries; try++)); do
 		as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=60 -y "$@" \
 			2>&1 | tee attempt
 		[ "${PIPESTATUS[0]}" != 0 ] || return 0
@@ -66,7 +69,8 @@ apt_retrying() {
 		if grep -q 'dpkg was interrupted' attempt; then
 			as_root dpkg --configure -a
 		fi
-		echo "The package database is locked; trying again (attempt $try of 10)"
+		[ "$try" -lt "$tries" ] || return 1
+		echo "The package database is locked; trying again (attempt $try of $tries)"
 		sleep 10
 	done
 	return 1
@@ -83,26 +87,38 @@ install() {
 mapfile -t required < <(listed required "$@")
 mapfile -t optional < <(listed optional "$@")
 mapfile -t wanted < <(missing "${required[@]}")
-[ -n "${wanted[*]}" ] || exit 0
-
-if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
-	die "Packages are missing, and this user is not root and has no sudo. As root, run:" \
-	    "  apt-get install ${wanted[*]}"
-fi
+mapfile -t extra < <([ "${#optional[@]}" = 0 ] || missing "${optional[@]}")
+[ -n "${wanted[*]}${extra[*]}" ] || exit 0
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-if [ "$(id -u)" != 0 ]; then
-	echo "Packages are missing; sudo may ask for your password: ${wanted[*]}"
-	sudo -v || die "sudo was refused; as root, run: apt-get install ${wanted[*]}"
+
+if [ -n "${wanted[*]}" ]; then
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null ||
+			die "Packages are missing, and this user is not root and has no sudo. As root, run:" \
+			    "  apt-get install ${wanted[*]}"
+		echo "Packages are missing; sudo may ask for your password: ${wanted[*]}"
+		sudo -v || die "sudo was refused; as root, run: apt-get install ${wanted[*]}"
+	fi
+	progress "Installing ${#wanted[@]} Debian packages" "$log" install "${wanted[@]}" || {
+		die "Packages could not be installed; the log is $log" \
+		    "Needed are: ${wanted[*]}"
+	}
 fi
-# Optional ones only beside required ones: nobody is asked for a password for them.
-for package in "${optional[@]}"; do
-	[ -z "$(LC_ALL=C apt-cache policy "$package" 2>/dev/null | grep 'Candidate: [0-9]')" ] ||
-		wanted+=("$package")
+
+# Optional ones afterwards: on a fresh machine only the required ones have brought apt's indices.
+# Nothing fails without them, nobody is asked for a password for them or waits long, and what
+# can't be had is tried again after a day.
+ask=-n tries=1
+for package in "${extra[@]}"; do
+	given_up=$build/logs/setup-without-$package
+	[ -z "$(find "$given_up" -mtime -1 2>/dev/null)" ] || continue
+	LC_ALL=C apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [0-9]' || continue
+	as_root true 2>/dev/null || continue
+	progress "Installing $package" "$log" install "$package" 2>/dev/null || {
+		echo "$package could not be installed; what needs it is left out (the log is $log)"
+		touch "$given_up"
+	}
 done
-progress "Installing ${#wanted[@]} Debian packages" "$log" install "${wanted[@]}" || {
-	die "Packages could not be installed; the log is $log" \
-	    "Needed are: ${wanted[*]}"
-}

@@ -82,6 +82,7 @@ bench_ran() {	# bench_ran GUEST-EXECUTOR-RUN SECONDS RESULT [STATUS]
 	mkdir -p "bench/runs/$1"
 	printf '%s\t@ init x86_64\n%s\t@ start sha\n%s\t@ stop sha %s\n%s\t= sha %s\n' \
 		7 10 $((10 + $2)) "${4:-0}" 99 "$3" >"bench/runs/$1/said"
+	[[ $1 != *-process-* ]] || echo '{ "engine": "process", "native_slices": 7 }' >"bench/runs/$1/stats.json"
 }
 bench_report() {
 	"$bench/report" bench "native plain process" model >said
@@ -102,6 +103,11 @@ boot kernel plain 7.0000
 boot kernel process 7.0000"
 tap_is "and a mean of their own" "$(sed -n 's/^amd64 *geometric mean, long *//p' said)" \
 	"-            0.90"
+tap_is "which have no second vote in that of all" \
+	"$(awk '/geometric mean, all/ { print $5, $6 } $2 == "worst" { print $3, $4, $5, $6 }' said)" "2.00 0.50
+boot 1.00 sha 0.50"
+tap_is "and are marked as long" "$(grep -c '"workload": "sha-long",.* "long": true' bench/report.json)" 2
+tap_is "like nothing else" "$(grep -c '"long"' bench/report.json)" 2
 bench_ran amd64-long-process-1 10 wrong
 tap_is "a long run that says something else than the host is an error" \
 	"$(bench_report; echo $?)" 1
@@ -111,9 +117,49 @@ tap_is "and so is one that failed" "$(bench_report; echo $?)" 1
 rm -r bench/runs/amd64-long-native-1
 bench_ran amd64-long-process-1 10 long
 tap "where the host can't run them, there is nothing to compare long runs with" bench_report
+for run in amd64-process-1 amd64-long-process-1; do
+	sed -i 's/7/0/' "bench/runs/$run/stats.json"
+	tap_is "an engine that runs nothing natively is no success: $run" "$(bench_report; echo $?)" 1
+	tap "and is named: $run" grep -q "^amd64 process ran nothing natively, .*/$run$" said
+	sed -i 's/0/7/' "bench/runs/$run/stats.json"
+done
+rm bench/runs/amd64-process-1/stats.json
+tap_is "nor is one without statistics" "$(bench_report; echo $?)" 1
+sed -i 's/sha/sys/' bench/runs/amd64-{process,plain,native}-1/said
+tap "but one that had the kernel's work only" bench_report
 mv bench/runs/amd64-process-1 bench/runs/amd64-process-1.failed
 tap_is "a run that did not come to its end is no success" "$(bench_report; echo $?)" 1
 tap "and is named" grep -q "^amd64-process-1.failed: this run failed" said
+tap "in the JSON, too" grep -q '"failed": \["amd64-process-1"' bench/report.json
+
+# A program that can't be started fails alike everywhere, and fast.
+rm -r bench
+for run in native-1 plain-1 process-1; do
+	bench_ran "amd64-$run" 0 none 127
+done
+bench_ran amd64-plain-2 8 abc
+failed_in() {	# failed_in REPORT
+	grep -o '"failed": [^]]*]' "$1"
+}
+tap_is "what fails under all executors alike is an error" "$(bench_report; echo $?)" 1
+tap_is "and is named in the JSON" "$(failed_in bench/report.json)" \
+	'"failed": ["amd64-native-1 sha 127", "amd64-plain-1 sha 127", "amd64-process-1 sha 127"]'
+tap_is "its seconds are nowhere" "$("$bench/rows" bench/report.json | awk '$2 == "sha" { print $4, $5, $8 }')" \
+	"plain 8.0000 1"
+"$bench/compare" old.json bench/report.json >compared
+tap "who compares reports is told" grep -q '^bench/report.json is without what failed: "amd64-native-1 ' compared
+tap_is "of this one only" "$(grep -c 'is without' compared)" 1
+rm -r bench
+bench_ran amd64-native-1 1 abc
+bench_ran amd64-process-1 2 abc
+tap "nothing fails" bench_report
+tap_is "and the list is empty" "$(failed_in bench/report.json)" '"failed": []'
+tap_is "a drawing that can't be made is not promised" "$(tail -n 1 said)" "bench/report.txt, report.json"
+echo "status 1, no memory" >bench/runs/exit-costs.failed
+tap_is "a table of exits that could not be made is an error" "$(bench_report; echo $?)" 1
+tap "with its reason" grep -q '^What exits cost could not be measured (status 1, no memory)$' said
+tap_is "but the guests said the same" "$(grep -o '"output_identical": [^ ]* "failed": [^]]*]' bench/report.json)" \
+	'"output_identical": true, "failed": ["exit-costs"]'
 
 # The demo's report, from what its runs said; a workload that was slow in the first boot
 # has two more of both kinds, of it alone.
@@ -130,11 +176,21 @@ ran() {		# ran KIND-RUN NAME:SECONDS:RESULT...
 			printf '%s\t@ stop %s 0\n%s\t= %s %s\n' "$at" "$name" "$at" "$name" "$result"
 		done
 	} >"$dir/said"
-	echo '{ "engine": "process" }' >"$dir/stats.json"
+	echo '{ "engine": "process", "native_slices": 7 }' >"$dir/stats.json"
 }
 ran plain-1 sha:40:abc fork:4:good
 ran accelerated-1 sha:2:abc fork:8:good
+demo_says_of_engine() {
+	"$top_srcdir/tools/demo/report" demo 2>&1 | grep '^amd64: .*engine'
+}
 tap "the demo has a report" "$top_srcdir/tools/demo/report" demo
+tap_is "which does not mention an engine that ran something natively" "$(demo_says_of_engine)" ""
+sed -i 's/7/0/' demo/amd64-accelerated-1/stats.json
+tap_is "but one that did not" "$(demo_says_of_engine)" \
+	"amd64: the engine process ran nothing natively in demo/amd64-accelerated-1, which was plain Bochs too"
+sed -i 's/process/none/' demo/amd64-accelerated-1/stats.json
+tap_is "or none at all" "$(demo_says_of_engine)" "amd64: no engine works here, so 'accelerated' was plain Bochs too"
+ran accelerated-1 sha:2:abc fork:8:good
 tap_is "with one run's ratios" "$(grep -o '"plain_s": [0-9.]*, "accelerated_s": [0-9.]*' demo/report.json)" \
 	'"plain_s": 40.000, "accelerated_s": 2.000
 "plain_s": 4.000, "accelerated_s": 8.000
@@ -161,6 +217,9 @@ tap_is "a long run that says something else than the host is an error" \
 ran long-1 sha:10:long
 sed -i 's/stop sha 0/stop sha 139/' demo/amd64-long-1/said demo/amd64-longnative-1.said
 tap_is "and so is one that failed" "$("$top_srcdir/tools/demo/report" demo >said 2>&1; echo $?)" 1
+tap_is "which is named in the JSON" "$(failed_in demo/report.json)" \
+	'"failed": ["amd64-long-1 sha 139", "amd64-longnative-1 sha 139"]'
+tap_is "and has no seconds" "$(grep -c 'long_native_s' demo/report.json)" 0
 rm -r demo/amd64-long-1 demo/amd64-longnative-1.said
 ran plain-2 fork:4:good
 ran accelerated-2 fork:5:good
@@ -170,6 +229,11 @@ tap "with more runs of one workload, too" "$top_srcdir/tools/demo/report" demo
 tap_is "of which it takes the medians" \
 	"$(grep '"fork"' demo/report.json | grep -o '"plain_s": [0-9.]*, "accelerated_s": [0-9.]*')" \
 	'"plain_s": 4.000, "accelerated_s": 5.000'
+"$top_srcdir/tools/demo/report" demo >said
+tap_is "and says of how many" "$(grep -o '"workload": "[a-z]*"\|"runs": [0-9]*' demo/report.json | paste -sd' ')" \
+	'"workload": "sha" "runs": 1 "workload": "fork" "runs": 3 "workload": "boot" "runs": 3'
+tap_is "in the table, too" "$(grep -c 'median of 3$' said)" 2
+tap "and why" grep -q '^median of: there were more runs' said
 ran plain-4
 ran accelerated-4
 tap "and with some that only booted" "$top_srcdir/tools/demo/report" demo

@@ -33,11 +33,16 @@ while [[ ${1-} == -* ]]; do [ "$1" != -o ] || shift; shift; done
 echo "apt-get $*" >>"$CALLS"
 [ ! -e "$BUILD/apt.$n" ] || { head -n 1 "$BUILD/apt.$n"; exit "$(sed -n 2p "$BUILD/apt.$n")"; }
 END
-stand_in apt-cache </dev/null
+# Optional packages can be had if the file "candidate" is there; "late": once apt has its indices.
+stand_in apt-cache <<'END'
+[ ! -e "$BUILD/late" ] || ! grep -q update "$CALLS" || touch "$BUILD/candidate"
+[ ! -e "$BUILD/candidate" ] || echo "  Candidate: 1.0"
+END
 stand_in sleep </dev/null
 stand_in sudo <<'END'
 echo "sudo $*" >>"$CALLS"
 [ "$1" != -v ] || exit "${SUDO_STATUS:-0}"
+[ "$1" != -n ] || { [ -z "${SUDO_ASKS-}" ] || exit 1; shift; }
 [ "$1" != -- ] || shift
 exec "$@"
 END
@@ -99,5 +104,35 @@ export SUDO_STATUS=1
 tap "sudo refused: fails" setup 1 xorriso
 tap "sudo refused: says what to type as root" \
 	grep -q 'as root, run: apt-get install xorriso' "$work/out"
+unset SUDO_STATUS
+
+# An optional one, shellcheck; the others are those without which nothing works.
+touch "$work/late"
+answer 1 "E: Unable to locate package xorriso" 100
+FAKE_UID=0
+tap "fresh machine: succeeds" setup 0 xorriso
+tap_is "fresh machine: optional ones are installed when there are indices" "$(cat "$CALLS")" \
+	"apt-get install --no-install-recommends xorriso
+apt-get update
+apt-get install --no-install-recommends xorriso
+apt-get install --no-install-recommends shellcheck"
+FAKE_UID=1000
+tap "not root, one optional missing: succeeds" setup 0
+tap "not root: it is installed if nobody is asked for anything" grep -q '^apt-get install .*shellcheck' "$CALLS"
+export SUDO_ASKS=yes
+tap "sudo wants a password for it: succeeds" setup 0
+tap_is "sudo wants a password for it: that is all" "$(grep -v '^sudo -n -- true' "$CALLS")" ""
+unset SUDO_ASKS
+FAKE_UID=0
+answer 1 "E: Could not get lock /var/lib/dpkg/lock-frontend" 100
+answer 3 "E: Could not get lock /var/lib/dpkg/lock-frontend" 100
+tap "optional one that can't be installed: succeeds" setup 0
+tap "optional one that can't be installed: is named" grep -q '^shellcheck could not be installed' "$work/out"
+tap_is "optional one that can't be installed: waits for no lock" "$(grep -c install "$CALLS")" 2
+tap "and the next time: succeeds" setup 0
+tap_is "and the next time: nobody is asked" "$(cat "$CALLS")" ""
+touch -d '2 days ago' "$work/logs/setup-without-shellcheck"
+tap "two days later: succeeds" setup 0
+tap_is "two days later: it is tried again" "$(cat "$CALLS")" "apt-get install --no-install-recommends shellcheck"
 
 tap_done

@@ -24,7 +24,7 @@ make_job() {	# make_job GUEST DIR DIVISOR|long [NAME,NAME... [PLAN]]
 check_workloads() {	# check_workloads NAME,NAME... [PLAN [ALSO]]
 	local name plan=${2:-$TOP/tools/demo/plan}
 	for name in ${1//,/ }; do
-		[ "$name" = "${3-}" ] || grep -q "^$name[[:space:]]" "$plan" ||
+		[ "$name" = "${3-}" ] || grep -q "^${name}[[:space:]]" "$plan" ||
 			die "there is no workload '$name'; there are:" \
 				"${3-}$(awk '!/^#/ && NF { printf " %s", $1 }' "$plan")"
 	done
@@ -42,13 +42,21 @@ results() {
 	sed -n 's/^[^	]*	\(= .*\|@ stop .*\)/\1/p' "$1"
 }
 
-# "GUEST KIND WORKLOAD SECONDS" for all that one run measured.
-times() {	# times FILE GUEST KIND
-	awk -F '\t' -v guest="$2" -v kind="$3" '
+# "WORKLOAD STATUS" for each that failed in one run.
+failures() {	# failures FILE
+	results "$1" | awk '$1 == "@" && $2 == "stop" && $4 != "0" { print $3, $4 }'
+}
+
+# "GUEST KIND WORKLOAD SECONDS" for all that one run measured; with STATUS, only for what ended
+# with it: how long a program took that failed says nothing.
+times() {	# times FILE GUEST KIND [STATUS]
+	awk -F '\t' -v guest="$2" -v kind="$3" -v status="${4-}" '
 		{ split($2, w, " ") }
 		w[1] == "@" && w[2] == "init" && kind !~ /native|long/ { print guest, kind, "boot", $1 }
 		w[1] == "@" && w[2] == "start" { began[w[3]] = $1 }
-		w[1] == "@" && w[2] == "stop" { print guest, kind, w[3], $1 - began[w[3]] }
+		w[1] == "@" && w[2] == "stop" && (status == "" || w[4] "" == status "") {
+			print guest, kind, w[3], $1 - began[w[3]]
+		}
 	' "$1"
 }
 

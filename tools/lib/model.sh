@@ -13,3 +13,11 @@ default_model() {
 		echo corei7_haswell_4770
 	fi
 }
+
+# Has a guest of this MODEL AVX-512?
+model_has_avx512() {
+	case $1 in
+	*skylake_x | *cnl | *icelake_u | tigerlake | sapphire_rapids) ;;
+	*)	return 1 ;;
+	esac
+}
