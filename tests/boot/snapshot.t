@@ -47,7 +47,7 @@ restore() {		# restore NAME HOW SED-EXPRESSION: of the bochsrc that Bochs wrote
 	rm -f "$work/$1/bochs.log" "$work/$1/stats"
 	cp -r "$work/$1/saved" "$out.saved"
 	sed -i -e 's/ snapshot=true,//' -e "$3" "$out.saved/config"
-	timeout 60 "$BOCHS" -q -r "$out.saved" >"$out.out" 2>"$out.err" </dev/null
+	timeout --foreground 60 "$BOCHS" -q -r "$out.saved" >"$out.out" 2>"$out.err" </dev/null
 	rm -rf "$out.saved"
 	grep -q '^TK-END' "$out.out" || { tail -n 5 "$out.out" "$out.err" "$work/$1/bochs.log"; return 1; }
 	{

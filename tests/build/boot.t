@@ -36,7 +36,7 @@ END
 boot() {
 	unset LTDL_LIBRARY_PATH BXSHARE
 	rm -f bochs.log
-	timeout 120 "$BOCHS" -q -f bochsrc "$@" >out.txt 2>&1 </dev/null
+	timeout --foreground 120 "$BOCHS" -q -f bochsrc "$@" >out.txt 2>&1 </dev/null
 	grep -q 'boot sector reached' out.txt && return
 	tail -n 5 out.txt bochs.log
 	return 1

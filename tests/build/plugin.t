@@ -40,7 +40,7 @@ END
 
 # Bochs gets as far as the missing ROM image; options are read before that.
 start() {
-	LD_BIND_NOW=1 timeout 60 "$BOCHS" -q -f bochsrc "$@" >out.txt 2>&1 </dev/null
+	LD_BIND_NOW=1 timeout --foreground 60 "$BOCHS" -q -f bochsrc "$@" >out.txt 2>&1 </dev/null
 	grep -q "couldn't open ROM image" out.txt || { tail out.txt; return 1; }
 }
 tap "Bochs starts with it beside the other plugins" start
@@ -53,7 +53,7 @@ tap_is "it is this file that was loaded" "$(grep -c 'loaded plugin libbx_plex86.
 ends() {	# ends STATUS ARGS...
 	local want=$1 status=0
 	shift
-	timeout 60 "$BOCHS" -q -f bochsrc "$@" >out.txt 2>&1 </dev/null || status=$?
+	timeout --foreground 60 "$BOCHS" -q -f bochsrc "$@" >out.txt 2>&1 </dev/null || status=$?
 	[ "$status" = "$want" ] || { echo "status $status"; tail out.txt; return 1; }
 }
 tap "with guest memory of its own, too, a panic at the start is an error and not a crash" \

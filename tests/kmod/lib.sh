@@ -188,7 +188,7 @@ kmod_initramfs() {
 kmod_boot() {
 	local log=$1 kernel=$2 initramfs=$3 seconds=$4 status=0
 	shift 4
-	timeout -k 5 "$seconds" nice qemu-system-x86_64 -M pc -m "${KMOD_MEGS-384}" -nodefaults -no-user-config \
+	timeout --foreground -k 5 "$seconds" nice qemu-system-x86_64 -M pc -m "${KMOD_MEGS-384}" -nodefaults -no-user-config \
 		-display none -serial "file:$log.console" -serial "file:$log" -monitor none -no-reboot \
 		-device isa-debug-exit,iobase=0xf4,iosize=4 -kernel "$kernel" -initrd "$initramfs" \
 		-append "console=ttyS0 no_timer_check panic=-1 oops=panic quiet log_buf_len=4M ${KMOD_APPEND-}" "$@" \
