@@ -152,6 +152,17 @@ for bits in 32 64; do
 		done
 	done
 
+	# RDPID, UMIP and EVEX, which the default models lack.
+	if [ $bits = 64 ] && grep -q -m 1 'vendor_id.*GenuineIntel' /proc/cpuinfo &&
+		grep -q -m 1 '^flags.* avx512f' /proc/cpuinfo; then
+		for engine in ${PLEX86_GUEST_ENGINES:-process driver}; do
+			[ -z "$(engine_missing "$engine")" ] || continue	# has been said above
+			compare "$bits-bit as an Ice Lake, engine=$engine" "$engine" 0 $bits corei7_icelake_u 8@15 50
+		done
+	elif [ $bits = 64 ]; then
+		tap_skip "$bits-bit as an Ice Lake" "the host is no Intel CPU with AVX-512"
+	fi
+
 	if command -v qemu-system-x86_64 >/dev/null; then
 		tap "$bits-bit: runs under QEMU" run "$logs/qemu$bits.log" -g 0x1f qemu "$image"
 		tap "$bits-bit: QEMU differs only where it is known to" \
