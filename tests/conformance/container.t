@@ -25,5 +25,8 @@ for part in exits64 compat segments hostile; do
 	fi
 	tap "$part" passes "$here/conformance" process "$part"
 done
-tap 'sandbox, stub, resources' passes "$here/process_own"
+tap 'sandbox, stub' passes "$here/process_own"
+# No namespace of PIDs ends what is left when its first process does.
+tap 'open, close' passes "$here/process_open"
+tap 'children that are killed' passes "$here/process_kill"
 tap_done

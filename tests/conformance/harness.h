@@ -62,6 +62,7 @@ int finish(void);		/* prints the plan; the exit status for main() */
 #define FLAG_DF		UINT64_C(0x00400)
 #define FLAG_OF		UINT64_C(0x00800)
 #define FLAG_NT		UINT64_C(0x04000)
+#define FLAG_RF		UINT64_C(0x10000)
 #define FLAG_AC		UINT64_C(0x40000)
 #define FLAG_ID		UINT64_C(0x200000)
 
@@ -141,6 +142,7 @@ void test_maps(void);
 void test_spaces(void);
 void test_time(void);
 void test_compat(void);
+void test_compat_segs(struct plex86_space *s);	/* a part of that */
 void test_segments(void);
 void test_descriptors(void);
 void test_traps(void);

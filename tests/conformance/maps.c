@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Mapping, unmapping, replacing, protecting: what guest code then sees. */
-#include <errno.h>
-#include <stdlib.h>
-
 #include "harness.h"
+#include "maps.h"
 
 #define PROG(sym) extern const uint8_t sym[]
 PROG(g64_store_rdi); PROG(g64_store_rdi_trap); PROG(g64_load_rdi); PROG(g64_load_rdi_trap);
 PROG(g64_sum_pages); PROG(g64_sum_pages_trap); PROG(g64_hlt);
-
-#define VA_TEST	UINT64_C(0x7000000000)
 
 /* Run @at with RDI = @va, RSI = @value. */
 static void touch(struct plex86_space *s, struct trial *t, const uint8_t *at, uint64_t va,
@@ -22,7 +18,7 @@ static void touch(struct plex86_space *s, struct trial *t, const uint8_t *at, ui
 	run_to_trap(s, t);
 }
 
-static bool can_load(struct plex86_space *s, uint64_t va, uint64_t want)
+bool can_load(struct plex86_space *s, uint64_t va, uint64_t want)
 {
 	struct trial t;
 
@@ -31,7 +27,7 @@ static bool can_load(struct plex86_space *s, uint64_t va, uint64_t want)
 	       t.cpu.gpr[PLEX86_RDX] == want;
 }
 
-static bool cant_load(struct plex86_space *s, uint64_t va)
+bool cant_load(struct plex86_space *s, uint64_t va)
 {
 	struct trial t;
 
@@ -77,8 +73,7 @@ static bool cant_exec(struct plex86_space *s, uint64_t va)
 	return is_page(&t, va) & same_state(&t, va, 0);
 }
 
-/* Word 0 of each data page is its number, word 1 an HLT. */
-static void number_pages(void)
+void number_pages(void)
 {
 	uint64_t i;
 
@@ -216,100 +211,6 @@ static void test_runs(struct plex86_space *s)
 	unmap_pages(s, VA_TEST, DATA_PAGES);
 }
 
-/* Random operations against a model, in batches of all sizes. */
-static void test_batches(struct plex86_space *s)
-{
-	enum { WINDOW = 64, MAX = 700 };
-	static struct plex86_map_op batch[MAX];
-	int model[WINDOW], round, i;
-	unsigned int n, done, k;
-	bool good = true;
-
-	number_pages();
-	for (i = 0; i < WINDOW; i++)
-		model[i] = -1;
-	srand(20240607);
-	for (round = 0; round < 24 && good; round++) {
-		n = round < 20 ? (unsigned int)rand() % 60 : MAX - (unsigned int)round;
-		for (k = 0; k < n; k++) {
-			int at = rand() % WINDOW, page = rand() % DATA_PAGES;
-			int len = 1 + rand() % 6;
-
-			if (len > WINDOW - at)
-				len = WINDOW - at;
-			if (len > DATA_PAGES - page)
-				len = DATA_PAGES - page;
-			batch[k] = (struct plex86_map_op){
-				.kind = rand() % 4 ? PLEX86_MAP : PLEX86_UNMAP, .prot = R,
-				.gva = { VA_TEST + PAGE((uint64_t)at) },
-				.off = { RAM_DATA + PAGE((uint64_t)page) },
-				.npages = (uint64_t)len,
-			};
-			for (i = 0; i < len; i++)
-				model[at + i] = batch[k].kind == PLEX86_MAP ? page + i : -1;
-		}
-		done = ~0u;
-		good &= !ops->apply(s, batch, n, &done) && done == n;
-		for (i = 0; i < WINDOW && good; i += 1 + rand() % 4)
-			good &= model[i] < 0 ? cant_load(s, VA_TEST + PAGE((uint64_t)i)) :
-				can_load(s, VA_TEST + PAGE((uint64_t)i), (uint64_t)model[i]);
-	}
-	report(good, "random batches of up to %d operations act in order", MAX);
-}
-
-static void test_unmap_all(struct plex86_space *s)
-{
-	const struct plex86_map_op all[] = {
-		{ PLEX86_MAP, R, { VA_TEST + PAGE(70) }, { RAM_DATA }, 1 },
-		{ .kind = PLEX86_UNMAP_ALL },
-		{ PLEX86_MAP, RX, { VA_CODE64 }, { RAM_CODE64 }, CODE_PAGES },
-		{ PLEX86_MAP, R, { VA_TEST + PAGE(71) }, { RAM_DATA + PAGE(1) }, 1 },
-	};
-	bool good;
-	unsigned int i;
-
-	number_pages();
-	good = !ops->apply(s, all, 4, NULL);
-	for (i = 0; i < 71; i++)
-		good &= cant_load(s, VA_TEST + PAGE((uint64_t)i));
-	good &= can_load(s, VA_TEST + PAGE(71), 1) && cant_load(s, VA_DATA);
-	report(good, "UNMAP_ALL leaves nothing; operations after it in the batch count");
-}
-
-/* The whole user half can be used, and the engine's own place is found and moved. */
-static void test_edges(struct plex86_space *s)
-{
-	const uint64_t top = caps->va_limit - PLEX86_PAGE_SIZE;
-	uint64_t va, wide = UINT64_C(1) << 46;
-	bool good = true;
-	unsigned int bit;
-
-	number_pages();
-	report(!map_pages(s, top, RAM_DATA + PAGE(1), 1, R) && can_load(s, top, 1),
-	       "the last page of the user half");
-	for (bit = PLEX86_PAGE_SHIFT; bit < 47; bit++) {
-		va = UINT64_C(1) << bit;
-		if (va >= caps->va_limit)
-			break;
-		if (va < caps->va_first)
-			continue;
-		if (va == VA_CODE64)
-			continue;	/* the program that looks is there */
-		good &= !map_pages(s, va, RAM_DATA + PAGE(bit % DATA_PAGES), 1, R) &&
-			can_load(s, va, bit % DATA_PAGES);
-	}
-	report(good, "pages at every power of two that can be mapped");
-	if (caps->va_first)
-		skip("page 0", "the host forbids it to this engine (va_first)");
-	else
-		report(!map_pages(s, 0, RAM_DATA + PAGE(7), 1, R) && can_load(s, 0, 7) &&
-		       !unmap_pages(s, 0, 1), "page 0");
-	good = !unmap_pages(s, wide, (caps->va_limit - wide) >> PLEX86_PAGE_SHIFT);
-	good &= cant_load(s, top) && cant_load(s, wide);
-	good &= can_load(s, UINT64_C(1) << 45, 45 % DATA_PAGES);
-	report(good, "UNMAP of half of the user half");
-}
-
 /* Code that changes: written by the host side, then by the guest itself. */
 static void test_code_changes(struct plex86_space *s)
 {
@@ -338,51 +239,6 @@ static void test_code_changes(struct plex86_space *s)
 	       "code that rewrites the next instruction runs it as rewritten");
 }
 
-/* Thousands of one-page mappings; then, if there is a limit, a clean error. */
-static void test_many(void)
-{
-	struct plex86_space *s = fresh_space();
-	struct plex86_map_op op[64];
-	uint64_t mapped = 0, want = 8192;
-	int err = 0, run_err;
-	struct trial t;
-	unsigned int i;
-
-	number_pages();
-	while (mapped < want && !err) {
-		for (i = 0; i < 64; i++, mapped++)
-			op[i] = (struct plex86_map_op){ PLEX86_MAP, R,
-				{ VA_TEST + PAGE(mapped * 2) },
-				{ RAM_DATA + PAGE(mapped % DATA_PAGES) }, 1 };
-		err = ops->apply(s, op, 64, NULL);
-	}
-	report(!err && can_load(s, VA_TEST + PAGE((mapped - 1) * 2), (mapped - 1) % DATA_PAGES) &&
-	       can_load(s, VA_TEST, 0), "8192 scattered pages");
-
-	if (!caps->max_maps || caps->max_maps > 200000) {
-		skip("more mappings than there can be", "no limit worth trying");
-	} else {
-		while (mapped < caps->max_maps + 4096 && !err) {
-			for (i = 0; i < 64; i++, mapped++)
-				op[i] = (struct plex86_map_op){ PLEX86_MAP, R,
-					{ VA_TEST + PAGE(mapped * 2) },
-					{ RAM_DATA + PAGE(mapped % DATA_PAGES) }, 1 };
-			err = ops->apply(s, op, 64, NULL);
-		}
-		init_cpu64(&t.cpu, AT64(g64_hlt));
-		plex86_vec_init(&t.vec);
-		run_err = 0;
-		if (!err) {
-			run_trial(s, &t, 0, FOREVER);
-			run_err = t.err;
-		}
-		report(err == -ENOMEM || err == -ENOSPC || run_err == -ENOMEM || run_err == -ENOSPC,
-		       "more mappings than there can be: -ENOMEM or -ENOSPC");
-		report(err || !memcmp(&t.cpu, &t.before, sizeof(t.cpu)), "and nothing ran");
-	}
-	ops->space_destroy(s);
-}
-
 void test_maps(void)
 {
 	struct plex86_space *s = fresh_space();
@@ -392,10 +248,8 @@ void test_maps(void)
 	test_exec_only(s);
 	test_aliases(s);
 	test_runs(s);
-	test_batches(s);
-	test_unmap_all(s);
-	test_edges(s);
+	test_many_at_once(s);
 	test_code_changes(s);
 	ops->space_destroy(s);
-	test_many();
+	test_map_limit();
 }

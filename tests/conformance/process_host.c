@@ -5,7 +5,9 @@
  * pass all other tests, as they skip what it hasn't got.
  */
 #define _GNU_SOURCE
+#include <asm/ldt.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -13,37 +15,32 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "children.h"
 #include "harness.h"
 
 #define HWCAP2_FSGSBASE_BIT	(1u << 1)
 #define GDT_ENTRY_TLS_MIN	12	/* as in the engine */
 #define CS32			0x23
 #define SOME_BASE		UINT64_C(0x123456789000)
+#define LOWEST_LIMIT		UINT64_C(0x10000000)	/* the engine wants pages below */
 #define NOT_SO			0
 #define SO			1
 #define CANNOT			2
+#define SECONDS			20
+
+#ifndef ARCH_SET_CPUID
+#define ARCH_SET_CPUID	0x1012
+#endif
 
 extern const uint8_t process_host_target[];
 __asm__(".text\nprocess_host_target:\n\tnop\n\tret\n");
-
-/* What @it returns, done in a process of its own; or -signal, if that ended it. */
-static int elsewhere(int (*it)(void))
-{
-	pid_t pid = fork();
-	int status;
-
-	if (!pid)
-		_exit(it());
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return -SIGKILL;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
 
 static int reads_tsc(void)
 {
@@ -136,6 +133,70 @@ static int executes_sysenter(void)
 	return NOT_SO;
 }
 
+/* A 16-bit segment, loaded and read through. */
+static int has_segments(void)
+{
+	struct user_desc d = { .entry_number = 0, .limit = 31 };
+	uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	uint32_t word;
+
+	if (page == MAP_FAILED)
+		return CANNOT;
+	page[7] = 0x5eed5eed;
+	d.base_addr = (unsigned int)(uintptr_t)page;
+	if (syscall(SYS_modify_ldt, 0x11, &d, sizeof(d)))
+		return NOT_SO;
+	/* GS: 64-bit code has no other with a base that is nobody's. */
+	__asm__ volatile("mov %w1, %%gs\n\tmovl %%gs:28, %0" : "=r"(word) : "r"(7));
+	return word == 0x5eed5eed ? SO : NOT_SO;
+}
+
+static int executes_cpuid(void)
+{
+	uint32_t a = 0, b, c = 0, d;
+
+	if (syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0))
+		return NOT_SO;
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return NOT_SO;
+}
+
+/* Executed, which works, and read. */
+static int reads_code(void)
+{
+	volatile uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return CANNOT;
+	page[0] = 0xc3;
+	if (mprotect((void *)(uintptr_t)page, 4096, PROT_EXEC))
+		return CANNOT;
+	__asm__ volatile("sub $128, %%rsp\n\tcall *%0\n\tadd $128, %%rsp" : : "r"(page) : "memory", "cc");
+	return page[0] == 0xc3 ? NOT_SO : CANNOT;
+}
+
+static bool can_map(uint64_t va)
+{
+	return mmap((void *)(uintptr_t)va, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, ram_fd, 0) ==
+	       (void *)(uintptr_t)va;
+}
+
+/* As one without capabilities, which containers are: from where the engine says on, and not before. */
+static int maps_from_first(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	const struct __user_cap_data_struct none[2] = { { 0 } };
+	const uint64_t first = caps->va_first;
+
+	if (syscall(SYS_capset, &header, none))
+		return CANNOT;
+	if (first >= LOWEST_LIMIT || !can_map(first))
+		return NOT_SO;
+	/* It tries 0, and each power of two. */
+	return first && can_map(first > PLEX86_PAGE_SIZE ? first / 2 : 0) ? NOT_SO : SO;
+}
+
 /* A child that calls process_host_target all the time, stopped before that. */
 static pid_t traced(void)
 {
@@ -197,6 +258,12 @@ static bool has_compat(void)
 	return can;
 }
 
+/* What @it returns, or -signal. */
+static int elsewhere(int (*it)(void))
+{
+	return in_fork(it, SECONDS);
+}
+
 static void agrees(uint32_t cap, bool host, const char *what)
 {
 	report(!!(caps->flags & cap) == host, "%s: %s, as the engine says", what,
@@ -220,6 +287,11 @@ int main(void)
 	open_or_skip(&plex86_engine_process, 4);
 	report((caps->max_traps > 0) == has_breakpoints(), "breakpoints: %u", caps->max_traps);
 	agrees(PLEX86_CAP_COMPAT, has_compat(), "32-bit code");
+	agrees(PLEX86_CAP_SEGMENTS, elsewhere(has_segments) == SO, "16-bit segments of its own");
+	agrees(PLEX86_CAP_EXEC_ONLY, elsewhere(reads_code) == -SIGSEGV, "code that can't be read");
+	agrees(PLEX86_CAP_TRAP_CPUID, elsewhere(executes_cpuid) == -SIGSEGV, "CPUID can be made to trap");
+	report(elsewhere(maps_from_first) == SO, "the first page that can be mapped is at %#llx",
+	       (unsigned long long)caps->va_first);
 	agrees(PLEX86_CAP_TSC_SWITCH, elsewhere(reads_tsc) == -SIGSEGV, "RDTSC can be made to trap");
 	agrees(PLEX86_CAP_BASES_LOST, elsewhere(keeps_base) != SO, "FS and GS base are lost");
 	agrees(PLEX86_CAP_NT_LOST, elsewhere(keeps_nt) != SO, "EFLAGS.NT is lost");

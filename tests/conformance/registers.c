@@ -163,34 +163,72 @@ static void test_selectors(struct plex86_space *s)
 	       "64-bit: selectors of another system: kept, or refused");
 }
 
-/* State that the host would run differently must not be entered, and not changed. */
+/*
+ * State that the host would run differently must not be entered, and not changed.  Some of it
+ * only the host's control registers make different: engines that have others, and so the
+ * capability .runs, may run it.  An engine where TSD is set all the time has a CR4 of its own.
+ */
+#define OWN_CONTROL PLEX86_CAP_TRAP_TSC
+
+struct refusal {
+	const char *name;
+	uint64_t rflags_set, rflags_clear, cr0_set, cr0_clear, cr4_set, efer_clear;
+	uint32_t runs;
+};
+
+static const struct refusal refused[] = {
+	{ .name = "EFLAGS.TF", .rflags_set = FLAG_TF },
+	{ .name = "EFLAGS.VM", .rflags_set = 1 << 17 },
+	{ .name = "EFLAGS.RF", .rflags_set = FLAG_RF, .runs = OWN_CONTROL },
+	{ .name = "EFLAGS.VIF", .rflags_set = 1 << 19 },
+	{ .name = "EFLAGS.VIP", .rflags_set = 1 << 20 },
+	{ .name = "IOPL 1", .rflags_set = 1 << 12 },
+	{ .name = "IOPL 2", .rflags_set = 2 << 12 },
+	{ .name = "IOPL 3", .rflags_set = 3 << 12 },
+	{ .name = "EFLAGS.IF clear", .rflags_clear = FLAG_IF },
+	{ .name = "EFLAGS.AC without CR0.AM", .rflags_set = FLAG_AC, .cr0_clear = 1 << 18,
+	  .runs = OWN_CONTROL },
+	{ .name = "CR0.TS", .cr0_set = 1 << 3 },
+	{ .name = "CR0.EM", .cr0_set = 1 << 2 },
+	{ .name = "CR0.PE clear", .cr0_clear = 1 << 0, .runs = OWN_CONTROL },
+	{ .name = "CR0.PG clear", .cr0_clear = UINT64_C(1) << 31, .runs = OWN_CONTROL },
+	{ .name = "CR4.TSD", .cr4_set = 1 << 2, .runs = OWN_CONTROL },
+	{ .name = "CR4.PKE", .cr4_set = 1 << 22 },
+	{ .name = "CR4.CET", .cr4_set = 1 << 23, .runs = OWN_CONTROL },
+	{ .name = "CR4.UINTR", .cr4_set = 1 << 25, .runs = OWN_CONTROL },
+	{ .name = "64-bit code without EFER.LMA", .efer_clear = 1 << 10, .runs = OWN_CONTROL },
+};
+
+static bool is_refused(const struct trial *t)
+{
+	return is_reason(t, PLEX86_EXIT_REFUSED) && t->exit.why && *t->exit.why &&
+	       !memcmp(&t->cpu, &t->before, sizeof(t->cpu)) &&
+	       !memcmp(&t->vec, &t->vec_before, sizeof(t->vec));
+}
+
+/* Of what it runs, RF ends with the next instruction. */
+static bool is_run(const struct trial *t)
+{
+	return is_trap(t, 13) && same_state(t, AT64(g64_hlt), MAY_FLAGS) &&
+	       !((t->cpu.rflags ^ t->before.rflags) & ~FLAG_RF);
+}
+
 static void test_refusals(struct plex86_space *s)
 {
-	static const struct {
-		const char *name;
-		uint64_t rflags_set, rflags_clear, cr0, efer_clear;
-		uint64_t cr4;
-	} refused[] = {
-		{ .name = "EFLAGS.TF", .rflags_set = FLAG_TF },
-		{ .name = "EFLAGS.VM", .rflags_set = 1 << 17 },
-		{ .name = "IOPL 3", .rflags_set = 3 << 12 },
-		{ .name = "EFLAGS.IF clear", .rflags_clear = FLAG_IF },
-		{ .name = "CR0.TS", .cr0 = 1 << 3 },
-		{ .name = "CR0.EM", .cr0 = 1 << 2 },
-	};
+	const struct refusal *r;
 	struct trial t;
-	unsigned int i;
 
-	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+	for (r = refused; r < refused + sizeof(refused) / sizeof(refused[0]); r++) {
 		init_trial(&t, AT64(g64_hlt));
-		t.cpu.rflags |= refused[i].rflags_set;
-		t.cpu.rflags &= ~refused[i].rflags_clear;
-		t.cpu.cr0 |= refused[i].cr0;
+		t.cpu.rflags = (t.cpu.rflags | r->rflags_set) & ~r->rflags_clear;
+		t.cpu.cr0 = (t.cpu.cr0 | r->cr0_set) & ~r->cr0_clear;
+		t.cpu.cr4 |= r->cr4_set;
+		t.cpu.efer &= ~r->efer_clear;
 		run_trial(s, &t, 0, FOREVER);
-		report(is_reason(&t, PLEX86_EXIT_REFUSED) && t.exit.why && *t.exit.why &&
-		       !memcmp(&t.cpu, &t.before, sizeof(t.cpu)) &&
-		       !memcmp(&t.vec, &t.vec_before, sizeof(t.vec)),
-		       "refused, with a reason, nothing changed: %s", refused[i].name);
+		if (caps->flags & r->runs && !t.err && t.exit.reason != PLEX86_EXIT_REFUSED)
+			report(is_run(&t), "runs on control registers of the engine's: %s", r->name);
+		else
+			report(is_refused(&t), "refused, with a reason, nothing changed: %s", r->name);
 	}
 
 	init_trial(&t, AT64(g64_hlt));
@@ -202,13 +240,15 @@ static void test_refusals(struct plex86_space *s)
 	t.cpu.dr7 |= 1;
 	t.cpu.dr[0] = AT64(g64_hlt);
 	run_trial(s, &t, 0, FOREVER);
-	report(is_reason(&t, PLEX86_EXIT_REFUSED) && !memcmp(&t.cpu, &t.before, sizeof(t.cpu)),
-	       "refused, nothing changed: an armed breakpoint");
+	report(is_refused(&t), "refused, with a reason, nothing changed: an armed breakpoint");
 	init_trial(&t, AT64(g64_hlt));
 	t.cpu.efer &= ~UINT64_C(1);
 	run_trial(s, &t, 0, FOREVER);
-	report(t.exit.reason == (caps->flags & PLEX86_CAP_SYSCALL_EXACT ? PLEX86_EXIT_TRAP :
-				 PLEX86_EXIT_REFUSED), "EFER.SCE clear: as the capability says");
+	report(caps->flags & PLEX86_CAP_SYSCALL_EXACT ? is_run(&t) : is_refused(&t),
+	       "EFER.SCE clear: as the capability says");
+	init_trial(&t, AT64(g64_hlt));
+	run_to_trap(s, &t);
+	report(is_run(&t), "and without all that it runs");
 }
 
 /* Instructions that tell of the host: they trap exactly where the engine says so. */

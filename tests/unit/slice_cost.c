@@ -3,7 +3,7 @@
  * plugin/slice_cost.c, plan.c: what the policy is told of runs into a page for Bochs.
  * Time that is noise must not pass for profit.
  */
-#include "plugin/core_internal.h"
+#include "plugin/slice.h"
 
 #include "vm.h"
 
@@ -220,6 +220,39 @@ static void blame(void)
 	end("what a page's stops cost");
 }
 
+/* A process that no engine can run, in bursts that would pay: to find that out costs next to nothing. */
+static void refused(void)
+{
+	struct plex86_wait wait;
+	uint64_t begun, wasted = 0, left, n;
+	unsigned int i;
+
+	begin();
+	vm.cpu.rip = CODE;
+	vm.env.monitor = true;
+	begun = vm.icount;
+	for (i = 0; i < 2000; i++) {
+		left = 2 * vm.core->policy.break_even;
+		n = plex86_core_user_mode(vm.core, t.cr3, vm.icount);
+		while (n < left) {
+			left -= n;
+			vm.icount += n;
+			if (plex86_core_plan(vm.core, vm_place(t.cr3, CODE, vm.icount, UINT32_MAX), &wait)) {
+				if (vm_slice_only() != PLEX86_EMULATE)
+					complain("it should be refused");
+				wasted += (uint64_t)(PLEX86_SLICE_NS / vm.core->policy.insn_ns);
+				wait = vm.slice.wait;
+			}
+			n = wait.ticks;
+		}
+		vm.icount += left;
+		plex86_core_kernel_mode(vm.core, vm.icount);
+	}
+	tap_diag("%.2f %% of the time was wasted", 100.0 * wasted / (vm.icount - begun));
+	ok(wasted && wasted < (vm.icount - begun) / 50);
+	end("a process that can't run natively");
+}
+
 int main(void)
 {
 	begin();
@@ -233,5 +266,6 @@ int main(void)
 	inherited();
 	interrupted();
 	blame();
+	refused();
 	return tap_done();
 }
