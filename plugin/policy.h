@@ -67,7 +67,7 @@ struct plex86_policy {
 	uint64_t age;		/* emulated since user mode was entered or the last slice ended */
 	bool continuing;	/* a slice ended with STEP, and user mode was not left since */
 
-	/* Mean length of the bursts that began at one place, 0: not seen yet; and how many in turn went native. */
+	/* Of the bursts that began at one place: mean length, 0: not seen yet; how many were long enough to go native. */
 	struct plex86_burst { uint32_t tag, length, native; } bursts[PLEX86_POLICY_BURSTS];
 	uint64_t looked_up;	/* accounts, so far */
 	struct plex86_account accounts[PLEX86_POLICY_PROCESSES];

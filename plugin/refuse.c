@@ -60,12 +60,14 @@ enum plex86_verdict plex86_refuse(struct plex86_run *run, enum plex86_refusal r,
 			 plex86_refusal_name(r), detail ? ": " : "", detail ? detail : "");
 		core->host->log(PLEX86_LOG_INFO, line);
 	}
+	if (r == PLEX86_REFUSE_UPPER_HALF && core->soon < SOON_TIMES) {
+		run->slice->wait.ticks = SOON_TICKS << core->soon++;
+		return PLEX86_EMULATE;
+	}
 	/* The state was exported for nothing; where burst after burst is refused, the account will know. */
 	plex86_policy_ran(&core->policy, PLEX86_SLICE_STUCK, 0, PLEX86_SLICE_NS, run->slice->cr3,
 			  run->cpu->rip, run->slice->icount, run->slice->icount);
 	run->slice->wait.ticks = REFUSED_TICKS;
-	if (r == PLEX86_REFUSE_UPPER_HALF && core->soon < SOON_TIMES)
-		run->slice->wait.ticks = SOON_TICKS << core->soon++;
 	return PLEX86_EMULATE;
 }
 

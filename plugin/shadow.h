@@ -266,10 +266,12 @@ void plex86_queue_unmap(struct plex86_shadow *s, uint64_t la, uint64_t npages);
 void plex86_frame_revoke(struct plex86_world *w, uint64_t frame, uint32_t prot);
 
 /*
- * A frame that changes between code and data more often than this in one epoch
- * is left to Bochs for the rest of it.
+ * A frame that changes between code and data more often than this in one epoch is left to Bochs for
+ * the rest of it; if it does so again as soon as it may, for 2, 4 ... 64 epochs.
  */
 #define PLEX86_MAX_FLIPS 8
+
+bool plex86_is_tired(const struct plex86_world *w, const struct plex86_frame *f);
 
 /* One more change of use; false if the frame has had too many of late. */
 bool plex86_may_flip(struct plex86_world *w, struct plex86_frame *f);

@@ -145,7 +145,7 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 	f = plex86_guest_code(s, la, &gpa);
 	if (!f)
 		return PLEX86_CODE_OK;
-	if (f->flip_epoch == w->epoch && f->flips >= PLEX86_MAX_FLIPS)
+	if (plex86_is_tired(w, f))
 		return PLEX86_CODE_FLIPS;
 	found = f->flags & PLEX86_FRAME_SCANNED ?
 		plex86_findings(s, f, la.la & PLEX86_PAGE_MASK, gpa) : 0;

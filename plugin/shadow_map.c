@@ -136,29 +136,31 @@ void plex86_frame_revoke(struct plex86_world *w, uint64_t frame, uint32_t prot)
 	}
 }
 
-/* A page that has used up its changes must wait an epoch, and up to 2^MAX if that goes on. */
 #define TIRED_MAX 6
+
+bool plex86_is_tired(const struct plex86_world *w, const struct plex86_frame *f)
+{
+	return f->flips >= PLEX86_MAX_FLIPS && w->epoch - f->flip_epoch < 1u << f->tired;
+}
 
 bool plex86_may_flip(struct plex86_world *w, struct plex86_frame *f)
 {
+	if (plex86_is_tired(w, f)) {
+		w->stats.flips_refused++;
+		return false;
+	}
 	if (f->flip_epoch != w->epoch) {
-		if (f->flips < PLEX86_MAX_FLIPS)
+		/* Does it go on as soon as it may?  What was long ago says nothing. */
+		if (f->flips < PLEX86_MAX_FLIPS || w->epoch - f->flip_epoch >= 2u << f->tired)
 			f->tired = 0;
-		else if (w->epoch - f->flip_epoch < 1u << f->tired)
-			goto refused;
 		else if (f->tired < TIRED_MAX)
 			f->tired++;
 		f->flip_epoch = w->epoch;
 		f->flips = 0;
 	}
-	if (f->flips >= PLEX86_MAX_FLIPS)
-		goto refused;
 	f->flips++;
 	w->stats.flips++;
 	return true;
-refused:
-	w->stats.flips_refused++;
-	return false;
 }
 
 /* The page becomes data: neither native code nor Bochs's traces may be in it. */

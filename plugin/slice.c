@@ -9,7 +9,7 @@
 #include "insn.h"
 #include "slice.h"
 
-/* Guest time after which a page that flipped too often gets another chance. */
+/* Guest time after which a page that flipped too often gets another chance, at first. */
 #define EPOCH_NS 20000000u
 
 /* In break-evens: natively it is certainly worth it to go so far from a page for Bochs. */
@@ -18,13 +18,13 @@
 /* Native re-entries after page faults before events get a look, at the latest. */
 #define MAX_FAULTS 64
 
-/* Code of the page of @at is for Bochs. */
-static void stuck_in(struct plex86_run *run, uint64_t at)
+/* Code of the page of @rip is for Bochs. */
+static void stuck_in(struct plex86_run *run, uint64_t rip)
 {
 	struct plex86_core *core = run->core;
 
 	core->stuck = true;
-	core->stuck_rip = at;
+	core->stuck_rip = rip;
 	core->stuck_icount = core->blamed_icount = run->slice->icount + run->slice->ticks;
 }
 
@@ -255,7 +255,7 @@ static enum plex86_verdict stuck_at(struct plex86_run *run, plex86_gva_t at, boo
 	enum plex86_verdict verdict;
 
 	if (code) {
-		stuck_in(run, at.la);
+		stuck_in(run, run->cpu->rip + (at.la - plex86_code_address(run->cpu).la));
 		run->own_ns = plex86_laps_work(laps, at, run->own_ns * PLEX86_NATIVE_INSNS_PER_NS,
 					       most) / PLEX86_NATIVE_INSNS_PER_NS;
 	} else if (run->own_ns < core->caps->round_trip_ns) {

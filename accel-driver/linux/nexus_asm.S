@@ -26,7 +26,7 @@
 #include <asm/trapnr.h>
 #include "nexus-offsets.h"
 
-#define RETURN_STACK_ENTRIES 32	/* no CPU predicts more, as the kernel's own filling has it */
+#define RETURN_STACK_ENTRIES 32	/* no CPU without SMEP predicts more; the kernel's own filling has as many */
 
 	.section .text.nexus, "ax", @progbits
 	.balign	4096, 0xcc

@@ -78,7 +78,7 @@ groups_of() {		# groups_of BITS STRICT: GROUPS@ENVIRONMENTS:LEAST ...
 # One engine and some groups, beside plain Bochs as the same CPU.
 compare() {		# compare NAME ENGINE STRICT BITS CPU GROUPS LEAST
 	local name="$1, group $6" engine=$2 strict=$3 image=$images/tk$4.img cpu=$5 least=$7
-	local log=$logs/$2$4-strict$3-$6.log as=$logs/plain$4-$5-$6.log stats known=()
+	local log=$logs/$2$4-strict$3-$5-$6.log as=$logs/plain$4-$5-$6.log stats known=()
 	local group=${6%@*} env=${6#*@}
 	stats=${log%.log}.json
 	if [ "$strict" = 0 ] && [ -e "$here/limits-$engine" ]; then

@@ -150,14 +150,17 @@ static void bounded(void)
 	ok(ops < 60);
 	/* If that goes on it is tried less and less often. */
 	flips = vm.core->world.stats.flips;
+	ops = engine.ops;
 	for (epoch = 0; epoch < 50; epoch++) {
 		vm.icount += EPOCH;
 		for (i = 0; i < 20; i++)
 			vm_native(i % 2 ? ACT_WRITE : ACT_EXEC, LA);
 	}
 	flips = vm.core->world.stats.flips - flips;
-	tap_diag("then %llu changes in 50 epochs", (unsigned long long)flips);
+	ops = engine.ops - ops;
+	tap_diag("then %llu changes in 50 epochs, %llu operations", (unsigned long long)flips, (unsigned long long)ops);
 	ok(flips > 0 && flips < 8 * PLEX86_MAX_FLIPS);
+	ok(ops < 3 * flips);
 	vm.icount += 100 * EPOCH;
 	for (epoch = 0; epoch < 3; epoch++) {
 		vm.icount += EPOCH;
