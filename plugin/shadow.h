@@ -271,6 +271,7 @@ void plex86_frame_revoke(struct plex86_world *w, uint64_t frame, uint32_t prot);
  */
 #define PLEX86_MAX_FLIPS 8
 
+/* Has @f had so many, and must it still wait? */
 bool plex86_is_tired(const struct plex86_world *w, const struct plex86_frame *f);
 
 /* One more change of use; false if the frame has had too many of late. */

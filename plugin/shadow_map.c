@@ -136,7 +136,7 @@ void plex86_frame_revoke(struct plex86_world *w, uint64_t frame, uint32_t prot)
 	}
 }
 
-#define TIRED_MAX 6
+#define TIRED_MAX 6	/* waits for 2^6 epochs */
 
 bool plex86_is_tired(const struct plex86_world *w, const struct plex86_frame *f)
 {
