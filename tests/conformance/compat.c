@@ -40,28 +40,19 @@ static const struct {
 	{ "load from null FS", g32_null_fs, 13, 0 },
 };
 
-static void init_trial(struct trial *t, const uint8_t *at, uint32_t mode)
-{
-	init_cpu32(&t->cpu, AT32(at));
-	init_vec(&t->vec, 2, caps->xcr0);
-	t->cpu.mode = mode;
-	if (mode == PLEX86_MODE_COMPAT)
-		t->cpu.efer = 0xd01;
-}
-
 static void test_trapping(struct plex86_space *s, uint32_t mode, const char *name)
 {
 	struct trial t;
 	unsigned int i;
 
 	for (i = 0; i < sizeof(traps) / sizeof(traps[0]); i++) {
-		init_trial(&t, traps[i].at, mode);
+		init_trial32(&t, traps[i].at, mode);
 		t.cpu.rflags |= traps[i].flags;
 		run_to_trap(s, &t);
 		report(is_trap(&t, traps[i].vector) & same_state(&t, AT32(traps[i].at), 0),
 		       "%s: %s: TRAP, state exact", name, traps[i].name);
 	}
-	init_trial(&t, g32_into, mode);
+	init_trial32(&t, g32_into, mode);
 	run_to_trap(s, &t);
 	report(is_trap(&t, 13) & same_state(&t, AT32(g32_into_hlt), 0),
 	       "%s: INTO with OF clear does nothing", name);
@@ -71,28 +62,28 @@ static void test_pages(struct plex86_space *s)
 {
 	struct trial t;
 
-	init_trial(&t, g32_load, PLEX86_MODE_32);
+	init_trial32(&t, g32_load, PLEX86_MODE_32);
 	t.cpu.gpr[PLEX86_RAX] = UNMAPPED;
 	run_to_trap(s, &t);
 	report(is_page(&t, UNMAPPED) & same_state(&t, AT32(g32_load), 0),
 	       "32-bit: load from an unmapped page: PAGE, state exact");
-	init_trial(&t, g32_store, PLEX86_MODE_32);
+	init_trial32(&t, g32_store, PLEX86_MODE_32);
 	t.cpu.gpr[PLEX86_RAX] = 0xfffffff0;
 	run_to_trap(s, &t);
 	report(is_page(&t, 0xfffffff0) & same_state(&t, AT32(g32_store), 0),
 	       "32-bit: store just below 4 GiB: PAGE, state exact");
-	init_trial(&t, g32_store, PLEX86_MODE_32);
+	init_trial32(&t, g32_store, PLEX86_MODE_32);
 	t.cpu.gpr[PLEX86_RAX] = VA_CODE32;
 	run_to_trap(s, &t);
 	report(is_page(&t, VA_CODE32) & same_state(&t, AT32(g32_store), 0),
 	       "32-bit: store to a read-only page: PAGE, state exact");
-	init_trial(&t, g32_jmp, PLEX86_MODE_32);
+	init_trial32(&t, g32_jmp, PLEX86_MODE_32);
 	t.cpu.gpr[PLEX86_RAX] = VA_DATA;
 	run_to_trap(s, &t);
 	report(is_page(&t, VA_DATA) & same_state(&t, VA_DATA, 0),
 	       "32-bit: jump to a page without EXEC: PAGE at the target");
 
-	init_trial(&t, g32_rep_movsb, PLEX86_MODE_32);
+	init_trial32(&t, g32_rep_movsb, PLEX86_MODE_32);
 	t.cpu.gpr[PLEX86_RSI] = VA_DATA;
 	t.cpu.gpr[PLEX86_RDI] = VA_STACK + PAGE(STACK_PAGES) - 256;
 	t.cpu.gpr[PLEX86_RCX] = 1000;
@@ -107,7 +98,7 @@ static void test_work(struct plex86_space *s)
 	const uint64_t *b;
 	struct trial t;
 
-	init_trial(&t, g32_work, PLEX86_MODE_32);
+	init_trial32(&t, g32_work, PLEX86_MODE_32);
 	run_to_trap(s, &t);
 	b = t.before.gpr;
 	report(is_trap(&t, ANY_VECTOR) && t.cpu.rip == AT32(g32_work_trap) &&
@@ -191,7 +182,7 @@ static void test_modes(struct plex86_space *s)
 	far[0] = (uint32_t)AT32(g32_to_64) + 2;
 	far[1] = 0x33;
 	memcpy(ram + RAM_DATA, far, 6);
-	init_trial(&t, g32_to_64, PLEX86_MODE_COMPAT);
+	init_trial32(&t, g32_to_64, PLEX86_MODE_COMPAT);
 	t.cpu.seg[PLEX86_CS].sel = 0x23;
 	t.cpu.gpr[PLEX86_RDI] = VA_DATA;
 	run_to_trap(s, &t);
@@ -203,14 +194,14 @@ static void test_modes(struct plex86_space *s)
 	       "compat: far jump to 64-bit code: traps, or comes back as 64-bit code");
 
 	/* A space serves whatever mode comes. */
-	init_trial(&t, g32_hlt, PLEX86_MODE_32);
+	init_trial32(&t, g32_hlt, PLEX86_MODE_32);
 	run_to_trap(s, &t);
 	init_cpu64(&t.cpu, AT64(g64_hlt));
 	run_to_trap(s, &t);
 	report(is_trap(&t, 13) & same_state(&t, AT64(g64_hlt), 0),
 	       "64-bit code right after 32-bit code");
 
-	init_trial(&t, g32_spin, PLEX86_MODE_32);
+	init_trial32(&t, g32_spin, PLEX86_MODE_32);
 	run_trial(s, &t, 0, 1000000);
 	report(is_reason(&t, PLEX86_EXIT_DEADLINE) & same_state(&t, AT32(g32_spin), 0),
 	       "32-bit: an endless loop ends at its deadline");
@@ -223,7 +214,7 @@ void test_compat(void)
 
 	if (!(caps->flags & PLEX86_CAP_COMPAT)) {
 		s = fresh_space();
-		init_trial(&t, g32_hlt, PLEX86_MODE_32);
+		init_trial32(&t, g32_hlt, PLEX86_MODE_32);
 		run_trial(s, &t, 0, FOREVER);
 		report(is_reason(&t, PLEX86_EXIT_REFUSED), "32-bit code is refused");
 		skip("32-bit code", "the engine doesn't run it here (no CAP_COMPAT)");

@@ -8,15 +8,6 @@
 PROG(g32_gs); PROG(g32_gs_store); PROG(g32_gs_trap); PROG(g32_gs_reload);
 PROG(g32_gs_reload_use); PROG(g32_gs_reload_trap);
 
-static void init_trial(struct trial *t, const uint8_t *at, uint32_t mode)
-{
-	init_cpu32(&t->cpu, AT32(at));
-	init_vec(&t->vec, 2, caps->xcr0);
-	t->cpu.mode = mode;
-	if (mode == PLEX86_MODE_COMPAT)
-		t->cpu.efer = 0xd01;
-}
-
 /*
  * Without CAP_SELECTORS an engine runs GS under a selector of the host's, which
  * may be one that can only be read through: then the store traps, exactly.
@@ -43,7 +34,7 @@ static void test_gs(struct plex86_space *s)
 	struct trial t;
 
 	memcpy(ram + RAM_DATA + 0x214, &word, 4);
-	init_trial(&t, g32_gs, PLEX86_MODE_32);
+	init_trial32(&t, g32_gs, PLEX86_MODE_32);
 	skip_store(s, &t);
 	memcpy(&seen, ram + RAM_DATA + 0x218, 4);
 	report(is_trap(&t, ANY_VECTOR) & same_state(&t, AT32(g32_gs_trap), MAY_RAX) &&
@@ -63,7 +54,7 @@ static void test_switches(struct plex86_space *s)
 	for (i = 0; i < 12; i++) {
 		word = 0x1000 + i;
 		memcpy(ram + RAM_DATA + 0x400 + i * 64 + 0x14, &word, 4);
-		init_trial(&t, g32_gs, PLEX86_MODE_32);
+		init_trial32(&t, g32_gs, PLEX86_MODE_32);
 		t.cpu.seg[PLEX86_GS].base = VA_DATA + 0x400 + i * 64;
 		if (i & 1)	/* a selector that no 64-bit host has: a TLS entry, say */
 			t.cpu.seg[PLEX86_GS].sel = 0x43;
@@ -79,7 +70,7 @@ static void test_switches(struct plex86_space *s)
 /* 64-bit Linux's selectors for what runs in its 32-bit code: flat, but @reg, which is as given. */
 static void init_linux32(struct trial *t, unsigned int reg, struct plex86_seg seg)
 {
-	init_trial(t, g32_gs, PLEX86_MODE_COMPAT);
+	init_trial32(t, g32_gs, PLEX86_MODE_COMPAT);
 	t->cpu.rip = VA_PATCH;
 	t->cpu.seg[PLEX86_CS].sel = 0x23;
 	t->cpu.seg[PLEX86_FS] = t->cpu.seg[PLEX86_DS];
@@ -143,7 +134,7 @@ static void test_reload(struct plex86_space *s)
 	struct trial t;
 
 	memcpy(ram + RAM_DATA + 0x214, &word, 4);
-	init_trial(&t, g32_gs_reload, PLEX86_MODE_32);
+	init_trial32(&t, g32_gs_reload, PLEX86_MODE_32);
 	gs = t.cpu.seg[PLEX86_GS];
 	run_to_trap(s, &t);
 	if (!(caps->flags & PLEX86_CAP_SELECTORS) && !t.err &&
@@ -195,7 +186,7 @@ static void test_bounds(struct plex86_space *s)
 								   0x06, 0xf4 }, 4);
 			if (!fault && !store)
 				memcpy(ram + RAM_DATA + PAGE(1) + at, &word, 4);
-			init_trial(&t, g32_gs, PLEX86_MODE_32);
+			init_trial32(&t, g32_gs, PLEX86_MODE_32);
 			t.cpu.rip = VA_PATCH;
 			t.cpu.seg[PLEX86_FS] = t.cpu.seg[PLEX86_GS] = t.cpu.seg[PLEX86_DS];
 			t.cpu.seg[reg] = (struct plex86_seg){
@@ -236,7 +227,7 @@ static void test_null_base(struct plex86_space *s)
 
 	/* MOV GS, EAX; HLT */
 	memcpy(ram + RAM_PATCH, (const uint8_t[]){ 0x8e, 0xe8, 0xf4 }, 3);
-	init_trial(&t, g32_gs, PLEX86_MODE_COMPAT);
+	init_trial32(&t, g32_gs, PLEX86_MODE_COMPAT);
 	t.cpu.rip = VA_PATCH;
 	t.cpu.gpr[PLEX86_RAX] = 0;
 	t.cpu.seg[PLEX86_GS] = (struct plex86_seg){ .base = 0x18, .attr = PLEX86_SEG_NULL };

@@ -221,6 +221,15 @@ void init_vec(struct plex86_vec *vec, uint64_t seed, uint64_t components)
 	vec->valid = components & caps->xcr0;
 }
 
+void init_trial32(struct trial *t, const uint8_t *at, uint32_t mode)
+{
+	init_cpu32(&t->cpu, AT32(at));
+	init_vec(&t->vec, 2, caps->xcr0);
+	t->cpu.mode = mode;
+	if (mode == PLEX86_MODE_COMPAT)
+		t->cpu.efer = 0xd01;
+}
+
 void run_trial(struct plex86_space *s, struct trial *t, uint32_t flags, uint64_t budget_ns)
 {
 	t->before = t->cpu;

@@ -107,6 +107,9 @@ struct trial {
 	int err;
 };
 
+/* 32-bit code at @at in guest.S, as a 32-bit system or a 64-bit one (PLEX86_MODE_COMPAT) runs it. */
+void init_trial32(struct trial *t, const uint8_t *at, uint32_t mode);
+
 /* Remember the state, run.  @flags as of run(). */
 void run_trial(struct plex86_space *s, struct trial *t, uint32_t flags, uint64_t budget_ns);
 
