@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The tables of the bench.  Input: times (GUEST EXECUTOR WORKLOAD SECONDS) and the
 # plan.  Variables: executors, json (file for the rows), about (JSON members for its
-# head), identical, failed (JSON strings).
+# head), identical, failed (JSON strings), unit (of the columns).
 
 function collect(key,    n, i, j, v, t) {
 	n = count[key]
@@ -61,7 +61,7 @@ END {
 	}
 	print "\n]" >json
 	close(json)
-	print "Columns: seconds on the host (median of " most_runs "; what lies between the fastest and the"
+	print "Columns: " unit " (median of " most_runs "; what lies between the fastest and the"
 	print "slowest run, in % of it). A/B: seconds of A / seconds of B, above 1: B is faster."
 }
 

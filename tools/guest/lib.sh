@@ -25,6 +25,11 @@ need() {	# need COMMAND PACKAGE
 	command -v "$1" >/dev/null || die "'$1' is missing: apt-get install $2"
 }
 
+# The first processor that this process may use.
+first_cpu() {
+	sed -n 's/^Cpus_allowed_list:[[:space:]]*\([0-9]*\).*/\1/p' /proc/self/status
+}
+
 check_arch() {
 	case " $GUEST_ARCHS " in
 	*" $1 "*) ;;

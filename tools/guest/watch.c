@@ -5,16 +5,19 @@
  * bend.  Bochs writes its serial port into a FIFO that this program reads; a
  * native run says the same lines on its standard output.
  *
- *   watch [-f FIFO | -p] [-o OUTPUT] [-t SECONDS] [-q SECONDS] [-l LABEL] -- COMMAND...
+ *   watch [-f FIFO | -p] [-c] [-o OUTPUT] [-t SECONDS] [-q SECONDS] [-l LABEL] -- COMMAND...
  *
  *   -f  make FIFO and read lines from it
  *   -p  read lines from the command's standard output
+ *   -c  in front of each line: CPU time, not time, of the command and all that it starts.
+ *       For commands that share a processor to be compared; see bench/run --together
  *   -o  file for the command's other output (default: this program's stderr)
  *   -t  stop the command after so many seconds
  *   -q  stop it after so many seconds without a line
  *   -l  tell on stderr what begins: LABEL and the rest of each line "@ start ..."
  *
- * Each line leaves as "SECONDS<TAB>LINE", seconds since the command was started.
+ * Each line leaves as "SECONDS<TAB>LINE", seconds since the command was started (or, with -c,
+ * that it has used).
  * The last is "SECONDS<TAB># exit STATUS cpu SECONDS".  Exit status: the command's,
  * 124 after a time-out, 128 + n when killed by signal n.  No process survives:
  * the command has its own process group, which dies with this program.
@@ -22,9 +25,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/perf_event.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +37,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,6 +69,39 @@ static void die(const char *fmt, ...)
 	exit(2);
 }
 
+static int cpu_clock = -1;
+
+/*
+ * A counter for this process and its children to come, dead ones too: nobody need wait for
+ * them, as getrusage() wants it (perf_event_open(2), "inherit").
+ */
+static void count_cpu(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_TASK_CLOCK,
+		.inherit = 1,
+	};
+
+	cpu_clock = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (cpu_clock < 0)
+		die("-c cannot count CPU time: %s (kernel.perf_event_paranoid may be 1 at most)",
+		    strerror(errno));
+}
+
+/* What goes in front of a line. */
+static double stamp(void)
+{
+	uint64_t ns;
+
+	if (cpu_clock < 0)
+		return now() - started;
+	if (read(cpu_clock, &ns, sizeof(ns)) != sizeof(ns))
+		die("cannot read the CPU time: %s", strerror(errno));
+	return ns * 1e-9;
+}
+
 static double seconds(const char *text, char option)
 {
 	char *end;
@@ -90,7 +129,7 @@ static void take(const char *buf, size_t n, double at)
 		if (buf[i] != '\n')
 			line[len++] = buf[i];
 		if (buf[i] == '\n' || len == sizeof(line)) {
-			printf("%.6f\t%.*s\n", (len ? first : at) - started, (int)len, line);
+			printf("%.6f\t%.*s\n", len ? first : at, (int)len, line);
 			if (label && len > 8 && !memcmp(line, "@ start ", 8))
 				fprintf(stderr, "%s: %.*s\n", label, (int)len - 8, line + 8);
 			len = 0;
@@ -107,7 +146,7 @@ static int drain(int fd)
 	ssize_t n;
 
 	while ((n = read(fd, buf, sizeof(buf))) > 0)
-		take(buf, n, now());
+		take(buf, n, stamp());
 	return n < 0 && errno == EAGAIN;
 }
 
@@ -164,10 +203,11 @@ int main(int argc, char **argv)
 	struct rusage ru;
 	sigset_t set;
 
-	while ((opt = getopt(argc, argv, "+f:po:t:q:l:")) != -1) {
+	while ((opt = getopt(argc, argv, "+f:pco:t:q:l:")) != -1) {
 		switch (opt) {
 		case 'f': fifo = optarg; break;
 		case 'p': use_pipe = 1; break;
+		case 'c': count_cpu(); break;
 		case 'o': output = optarg; break;
 		case 't': total = seconds(optarg, 't'); break;
 		case 'q': quiet = seconds(optarg, 'q'); break;
@@ -176,7 +216,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (!argv[optind] || !fifo == !use_pipe)
-		die("usage: watch [-f FIFO | -p] [-o OUTPUT] [-t SECONDS] [-q SECONDS] "
+		die("usage: watch [-f FIFO | -p] [-c] [-o OUTPUT] [-t SECONDS] [-q SECONDS] "
 		    "[-l LABEL] -- COMMAND...");
 
 	if (fifo) {
@@ -246,7 +286,7 @@ int main(int argc, char **argv)
 	}
 	kill(-child, SIGKILL);		/* whatever it left behind */
 	drain(in);
-	take("\n", partial_line, now());
+	take("\n", partial_line, stamp());
 	if (fifo)
 		unlink(fifo);
 
@@ -256,7 +296,7 @@ int main(int argc, char **argv)
 		code = strcmp(why, "was interrupted") ? 124 : 130;
 	}
 	getrusage(RUSAGE_CHILDREN, &ru);
-	printf("%.6f\t# exit %d cpu %.2f\n", now() - started, code,
+	printf("%.6f\t# exit %d cpu %.2f\n", stamp(), code,
 	       ru.ru_utime.tv_sec + ru.ru_stime.tv_sec +
 	       (ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1e-6);
 	return code;
