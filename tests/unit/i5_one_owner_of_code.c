@@ -135,6 +135,26 @@ static uint64_t self_modifying(bool native)
 	return digest;
 }
 
+/* The page is code and data in turn; how often out of @n times that ran natively. */
+static unsigned int changes(unsigned int n)
+{
+	unsigned int i, native = 0;
+
+	for (i = 0; i < n; i++)
+		native += vm_native(i % 2 ? ACT_WRITE : ACT_EXEC, LA);
+	return native;
+}
+
+static void tire(void)
+{
+	unsigned int epoch;
+
+	for (epoch = 0; epoch < 50; epoch++) {
+		vm.icount += EPOCH;
+		changes(20);
+	}
+}
+
 static void bounded(void)
 {
 	unsigned int i, native = 0, epoch;
@@ -142,8 +162,7 @@ static void bounded(void)
 
 	begin();
 	vm.icount = EPOCH * 100;
-	for (i = 0; i < 1000; i++)
-		native += vm_native(i % 2 ? ACT_WRITE : ACT_EXEC, LA);
+	native = changes(1000);
 	ops = engine.ops;
 	tap_diag("%u of 1000 changes, %llu operations", native, (unsigned long long)ops);
 	ok(native >= 2 && native < 30);
@@ -151,11 +170,7 @@ static void bounded(void)
 	/* If that goes on it is tried less and less often. */
 	flips = vm.core->world.stats.flips;
 	ops = engine.ops;
-	for (epoch = 0; epoch < 50; epoch++) {
-		vm.icount += EPOCH;
-		for (i = 0; i < 20; i++)
-			vm_native(i % 2 ? ACT_WRITE : ACT_EXEC, LA);
-	}
+	tire();
 	flips = vm.core->world.stats.flips - flips;
 	ops = engine.ops - ops;
 	tap_diag("then %llu changes in 50 epochs, %llu operations", (unsigned long long)flips, (unsigned long long)ops);
@@ -164,14 +179,37 @@ static void bounded(void)
 	vm.icount += 100 * EPOCH;
 	for (epoch = 0; epoch < 3; epoch++) {
 		vm.icount += EPOCH;
-		native = 0;
-		for (i = 0; i < 4; i++)
-			native += vm_native(i % 2 ? ACT_WRITE : ACT_EXEC, LA);
-		is(native, 4, "and a while later it may change again");
+		is(changes(4), 4, "and a while later it may change again");
 	}
+	/* How tired it was is forgotten then, however often it changes at once. */
+	tire();
+	vm.icount += 100 * EPOCH;
+	changes(20);
+	vm.icount += EPOCH;
+	is(changes(4), 4, "as if it had not been before");
+	/* So it is as soon as the page changes less often. */
+	tire();
+	for (epoch = 0; epoch < 64 && changes(2) < 2; epoch++)
+		vm.icount += EPOCH;
+	tap_diag("%u epochs later", epoch);
+	ok(epoch > 1 && epoch < 64);
+	vm.icount += EPOCH;
+	changes(20);
+	vm.icount += EPOCH;
+	is(changes(4), 4, "as if it had not been before");
+	/* It is not left for ever, however long that goes on. */
+	for (epoch = 0; epoch < 1100; epoch++) {
+		changes(20);
+		vm.icount += EPOCH;
+	}
+	for (native = epoch = 0; epoch < 130; epoch++) {
+		native += changes(20);
+		vm.icount += EPOCH;
+	}
+	tap_diag("%u changes in 130 epochs after 1100", native);
+	ok(native >= PLEX86_MAX_FLIPS && native < 30 * PLEX86_MAX_FLIPS);
 	/* The page that flips does not spoil another. */
-	for (i = 0; i < 100; i++)
-		vm_native(i % 2 ? ACT_WRITE : ACT_EXEC, LA);
+	changes(100);
 	vm.cpu.rip = 0;		/* no longer in that page */
 	ok(vm_native(ACT_WRITE, LA + 8 * PAGE));
 	end("changes between code and data are few");
