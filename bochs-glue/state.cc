@@ -3,6 +3,8 @@
 // Integer and segment state out of and into BX_CPU_C (I1).
 //
 #include "glue.h"
+#include "gui/siminterface.h"
+#include "param_names.h"
 
 #define LOG_THIS genlog->
 
@@ -77,7 +79,10 @@ void plex86_export_env(struct plex86_env *env)
   if (cpu->in_svm_guest) env->nested = true;
 #endif
 #if BX_SUPPORT_MONITOR_MWAIT
-  env->monitor = cpu->monitor.armed();
+  // Nobody waits for what MONITOR armed where MWAIT is a NOP (mwait.cc): nothing resets it.
+  static bool mwait_is_nop = SIM->get_param_bool(BXPN_MWAIT_IS_NOP)->get();
+  env->monitor = cpu->monitor.armed() &&
+                 !(mwait_is_nop && cpu->monitor.armed_by_monitor());
 #else
   env->monitor = false;
 #endif

@@ -9,7 +9,7 @@
  *
  * shadow_tree.c   nodes: descend, evaluate entries, drop subtrees
  * shadow_map.c    mappings: frames' uses, reverse map, the engine's queue
- * shadow_code.c   what may be executed, and as what
+ * shadow_code.c   what may be executed, and as what; shadow_findings.c: why not
  * shadow_sync.c   re-read what changed
  * shadow_fault.c  a page fault in native code: map the page and its neighbours
  * spaces.c        find, create, evict

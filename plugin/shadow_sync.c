@@ -63,6 +63,7 @@ void plex86_world_stamps_reset(struct plex86_world *w)
 static void reread_leaf(struct plex86_node *n, unsigned int index)
 {
 	struct plex86_view v = plex86_leaf_view(n, index);
+	bool same = n->frame[index] == v.frame.pa >> PLEX86_PAGE_SHIFT;
 	uint32_t had = n->prot[index], want = v.allowed;
 	struct plex86_frame *f;
 
@@ -76,10 +77,11 @@ static void reread_leaf(struct plex86_node *n, unsigned int index)
 		want &= ~PLEX86_PROT_WRITE;
 	else
 		want &= ~PLEX86_PROT_EXEC;
+	/* What was not written here may be code elsewhere, and its neighbour's entry is no write. */
 	f = plex86_frame_of(n->shadow->world, v.frame);
-	if (!had && f && (f->nexec || (f->flags & PLEX86_FRAME_DECODED)))
+	if (!(same && (had & PLEX86_PROT_WRITE)) && f && (f->nexec || (f->flags & PLEX86_FRAME_DECODED)))
 		want &= ~PLEX86_PROT_WRITE;
-	if (want == had && n->frame[index] == v.frame.pa >> PLEX86_PAGE_SHIFT)
+	if (want == had && same)
 		return;
 	if (!plex86_map(n, index, v.frame, want) && n->prot[index])
 		plex86_unmap(n, index);

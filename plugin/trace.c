@@ -79,6 +79,12 @@ static void mark_time(struct plex86_trace *t)
 	t->mark_ns = now;
 }
 
+/* A guest that was reset counts its instructions from 0 again. */
+static uint64_t since(uint64_t then, uint64_t icount)
+{
+	return icount > then ? icount - then : 0;
+}
+
 void plex86_trace_end(struct plex86_trace *t, enum plex86_trace_end end, uint64_t rax,
 		      uint64_t icount)
 {
@@ -87,12 +93,12 @@ void plex86_trace_end(struct plex86_trace *t, enum plex86_trace_end end, uint64_
 	t->begun = false;
 	mark_time(t);
 	fprintf(t->file, "%" PRIu32 "%s %" PRIx64 " %" PRIu64 " ", number(t, t->cr3),
-		t->fresh ? "*" : "", t->rip, icount - t->begin);
+		t->fresh ? "*" : "", t->rip, since(t->begin, icount));
 	if (end == PLEX86_TRACE_SYSCALL)
 		fprintf(t->file, "s%" PRIu64, rax);
 	else
 		fputc(end == PLEX86_TRACE_FAULT ? 'f' : 'i', t->file);
-	fprintf(t->file, " %" PRIu64 "\n", t->begin - t->last);
+	fprintf(t->file, " %" PRIu64 "\n", since(t->last, t->begin));
 	t->last = icount;
 }
 

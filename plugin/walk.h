@@ -16,7 +16,7 @@
 
 #include "ram.h"
 
-/* SDM vol. 3, 4.1.1.  5-level paging is not emulated by Bochs 3.0. */
+/* SDM vol. 3, 4.1.1.  5-level paging is left to Bochs. */
 enum plex86_paging_mode {
 	PLEX86_PAGING_32 = 1,	/* two levels of 1024 4-byte entries */
 	PLEX86_PAGING_PAE = 2,	/* four PDPTEs, two levels of 512 */

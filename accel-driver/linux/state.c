@@ -118,7 +118,7 @@ void plex86_state_export(struct plex86_vcpu *v, const struct nexus_frame *f)
 	if (!(descriptor(nx, f->cs) & DESC_LONG))	/* the rest is the alias's */
 		cpu->gpr[PLEX86_RSP] = (u32)f->rsp;
 	cpu->rip = f->rip;
-	/* The CPU sets RF in what a fault pushes; guest code can't have set it. */
+	/* The CPU sets RF in what a fault pushes; what guest code sets (IRET) says nothing without breakpoints. */
 	cpu->rflags = f->rflags & ~X86_EFLAGS_RF;
 	cpu->seg[PLEX86_CS].sel = f->cs;
 	cpu->seg[PLEX86_SS].sel = f->ss;

@@ -25,7 +25,7 @@ static u64 span(int level)
 	return 1ull << (PAGE_SHIFT + 9 * (level - 1));
 }
 
-/* Tables are never high memory; the encryption bit is above what we look at. */
+/* Tables are never high memory; the mask has the encryption bit in it. */
 static u64 *below(u64 entry)
 {
 	return phys_to_virt(__sme_clr(entry) & PA_MASK);

@@ -313,7 +313,12 @@ int measure_host(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 		goto destroy;
 	err = vec_probe(s);
 	if (err) {
-		process_why(why, "the kernel's XSAVE image of a traced process isn't the CPU's");
+		if (err == -ENODEV)
+			process_why(why, "this host has no XSAVE, which this engine needs");
+		else if (err == -EINVAL)
+			process_why(why, "the kernel's XSAVE image of a traced process isn't the CPU's");
+		else
+			process_why(why, "can't try a container process's vector state: %s", strerror(-err));
 		goto destroy;
 	}
 	err = probe_icebp(s);

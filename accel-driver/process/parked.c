@@ -55,6 +55,22 @@ static pid_t fork_into_namespaces(void)
 	return pid;
 }
 
+/* By somebody else: who traces us may have the kernel give him our children too. */
+static bool is_traced(pid_t pid)
+{
+	char name[32], line[128];
+	int tracer = 0;
+	FILE *f;
+
+	snprintf(name, sizeof(name), "/proc/%d/status", (int)pid);
+	f = fopen(name, "re");
+	while (f && !tracer && fgets(line, sizeof(line), f))
+		sscanf(line, "TracerPid: %d", &tracer);
+	if (f)
+		fclose(f);
+	return tracer;
+}
+
 /* Wait for sandbox_enter() to reach its INT3; *why says what went wrong. */
 static int await_ready(pid_t pid, int report_fd, char why[PLEX86_WHY_LEN])
 {
@@ -258,6 +274,8 @@ int process_park(struct plex86_engine *e, char why[PLEX86_WHY_LEN])
 	if (ptrace(PTRACE_SEIZE, pid, 0, TRACE_OPTIONS)) {
 		err = -errno;
 		process_why(why, "can't trace an own child (%s): %s", strerror(-err),
+			    is_traced(pid) ?
+			    "another debugger follows the children of this process (strace -f, gdb)" :
 			    prctl(PR_GET_DUMPABLE) == 1 ?
 			    "ptrace is forbidden here, by the container's seccomp profile or by "
 			    "kernel.yama.ptrace_scope" :

@@ -282,7 +282,12 @@ static int run_child(struct slice *sl)
 again:
 		err = process_wait(s->pid, &stop.status);
 		if (err || !WIFSTOPPED(stop.status)) {
-			/* It was past its stop at exit when resumed: it hasn't run since. */
+			/*
+			 * It was past its stop at exit when resumed: it hasn't run since.  (Before
+			 * Linux 6.1 a second SIGKILL may have taken it out of that stop: limits.md.)
+			 */
+			if (seen)
+				return ended(sl, PLEX86_EXIT_BROKEN, "the container process was killed twice");
 			s->dead = true;
 			return sl->ran ? ended(sl, PLEX86_EXIT_LOST, "the container process was killed") : -ESRCH;
 		}

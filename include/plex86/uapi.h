@@ -150,8 +150,8 @@ struct plex86_descriptors {
  *
  * Returns 0 with .reason; a signal is a KICK and state is written back first.
  * -EBADF: .space is not a space of this VM; -EBUSY: the vCPU or the space is
- * in use by another thread; -EOPNOTSUPP: the calling thread has a selector of its
- * LDT in DS, ES, FS or GS.
+ * in use by another thread; -EOPNOTSUPP: the calling thread has a selector in DS, ES,
+ * FS or GS that is of its LDT or whose RPL is not 3.
  */
 struct plex86_run {
 	__u32 size;		/* exactly sizeof(struct plex86_run) */

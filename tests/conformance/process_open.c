@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -131,6 +132,14 @@ static void test_unprivileged(void)
 		report(got == GOOD, "probe() without privileges");
 }
 
+static bool filter_calls(struct sock_filter *filter, unsigned short n)
+{
+	struct sock_fprog program = { .len = n, .filter = filter };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
 /* From now on @nr is answered by @action. */
 static bool answer_call(uint32_t nr, uint32_t action)
 {
@@ -140,10 +149,8 @@ static bool answer_call(uint32_t nr, uint32_t action)
 		BPF_STMT(BPF_RET | BPF_K, action),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog program = { .len = 4, .filter = filter };
 
-	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
-	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+	return filter_calls(filter, 4);
 }
 
 /* As before Linux 5.9, or in containers that forbid it. */
@@ -179,17 +186,71 @@ static int has_one_descriptor(void)
 	return left ? BAD : GOOD;
 }
 
+/* probe() fails for a reason that has @word in it. */
+static int says(const char *word)
+{
+	char why[PLEX86_WHY_LEN] = "";
+	int err = ops->probe(why);
+
+	note("%d, %s", err, why);
+	return err < 0 && strstr(why, word) ? GOOD : BAD;
+}
+
 /* A host whose filter kills for what the first process does to itself; any call of sandbox.c. */
 static int says_it_died(void)
 {
-	char why[PLEX86_WHY_LEN] = "";
-	int err;
+	return answer_call(SYS_ioperm, SECCOMP_RET_KILL_PROCESS) ?
+	       says("died while it was being set up") : CANNOT;
+}
 
-	if (!answer_call(SYS_ioperm, SECCOMP_RET_KILL_PROCESS))
+/* As ptrace() answers on a host that was booted with noxsave. */
+static int says_no_xsave(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ptrace, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PTRACE_GETREGSET, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENODEV),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	return filter_calls(filter, sizeof(filter) / sizeof(filter[0])) ? says("no XSAVE") : CANNOT;
+}
+
+/* Under a debugger that wants our children too. */
+static int says_who_traces(void)
+{
+	int status, got = CANNOT;
+	pid_t pid = fork(), who;
+
+	if (!pid) {
+		raise(SIGSTOP);
+		_exit(says("debugger"));
+	}
+	if (pid < 0 || waitpid(pid, &status, WUNTRACED) != pid ||
+	    ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_EXITKILL | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+		   PTRACE_O_TRACECLONE) || kill(pid, SIGCONT))
 		return CANNOT;
-	err = ops->probe(why);
-	note("%d, %s", err, why);
-	return err < 0 && strstr(why, "died while it was being set up") ? GOOD : BAD;
+	while ((who = waitpid(-1, &status, __WALL)) > 0) {
+		if (WIFSTOPPED(status))
+			ptrace(PTRACE_CONT, who, 0, 0);
+		else if (who == pid)
+			got = WIFEXITED(status) ? WEXITSTATUS(status) : BAD;
+	}
+	return got;
+}
+
+static void test_reasons(void)
+{
+	int got = in_fork(says_no_xsave, SECONDS);
+
+	report(got == GOOD, "a host without XSAVE is told from one with another image");
+	got = in_fork(says_who_traces, SECONDS);
+	if (got == CANNOT)
+		skip("another debugger has the children: probe() says so", "tracing is forbidden");
+	else
+		report(got == GOOD, "another debugger has the children: probe() says so");
 }
 
 static void test_killed_in_setup(void)
@@ -210,5 +271,6 @@ int main(void)
 	       "without close_range(), too, a container's only descriptor is the guest's memory");
 	test_unprivileged();
 	test_killed_in_setup();
+	test_reasons();
 	return finish();
 }

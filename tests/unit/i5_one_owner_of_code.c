@@ -44,6 +44,8 @@ static void poke(void)
 
 static void decoding_revokes(void)
 {
+	uint64_t at, flips;
+
 	begin();
 	ok(vm_native(ACT_WRITE, LA));
 	bochs_decode(frame + 0x200);
@@ -52,6 +54,14 @@ static void decoding_revokes(void)
 	ok(vm_native(ACT_READ, LA));
 	ok(!(engine_prot(LA) & PLEX86_PROT_WRITE));	/* reading takes nothing away */
 	is(vm.decoded[frame / PAGE], 1u << 4, "the trace is still there");
+	/* Nor does it if the kernel writes the entry next to that page's. */
+	at = tables_entry(&t, LA + PAGE, 1, true);
+	flips = vm.core->world.stats.flips;
+	tables_entry_write(&t, at, frame_alloc() | P_USER);
+	poke();
+	ok(!(engine_prot(LA) & PLEX86_PROT_WRITE));
+	is(vm.decoded[frame / PAGE], 1u << 4, "the trace is still there");
+	is(vm.core->world.stats.flips, flips, "and nothing has changed sides");
 	end("decoding takes native writing away");
 }
 
@@ -76,6 +86,11 @@ static void aliases(void)
 	ok(!(engine_prot(LA) & PLEX86_PROT_EXEC));
 	ok(vm_native(ACT_EXEC, LA));
 	ok(!(engine_prot(ALIAS) & PLEX86_PROT_WRITE));
+	/* Native code at one address that is read at the other stays code. */
+	ok(vm_native(ACT_READ, ALIAS));
+	tables_entry_write(&t, tables_entry(&t, ALIAS + PAGE, 1, true), frame_alloc() | P_USER);
+	poke();
+	is(engine_prot(LA) & PLEX86_PROT_EXEC, PLEX86_PROT_EXEC, "still code");
 	/* Code that writes to its own page. */
 	ok(vm_native(ACT_WRITE, LA));
 	ok(vm_native(ACT_EXEC, LA));

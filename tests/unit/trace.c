@@ -65,6 +65,18 @@ int main(void)
 				 "1 400032 1 s18446744073709551615 100\n"));
 	is(marks, 1, "a time at the beginning, and not for each burst");
 
+	is(plex86_trace_open(&t, path), 0, "open for a guest that is reset");
+	plex86_trace_begin(t, 0x1000, 0x400000, 1000, true);
+	plex86_trace_end(t, PLEX86_TRACE_INTERRUPT, 0, 5);	/* in user mode */
+	plex86_trace_begin(t, 0x1000, 0x400000, 1000, true);
+	plex86_trace_end(t, PLEX86_TRACE_FAULT, 0, 1001);
+	plex86_trace_begin(t, 0x1000, 0x400000, 10, true);	/* in its kernel */
+	plex86_trace_end(t, PLEX86_TRACE_FAULT, 0, 20);
+	is(plex86_trace_close(t), 0, "close");
+	ok(same(content(&marks), "1* 400000 0 i 1000\n"
+				 "1* 400000 1 f 995\n"
+				 "1* 400000 10 f 0\n"));
+
 	is(plex86_trace_open(&t, path), 0, "open again");
 	is(plex86_trace_close(t), 0, "close");
 	ok(same(content(&marks), ""));
