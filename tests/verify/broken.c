@@ -4,8 +4,8 @@
  * when a slice has ended, it flips one bit of what native code left.  Verify mode has
  * to find each of them.
  *
- * PLEX86_BREAK=WHERE[,EVERY]	register, flag, vector or memory; at each EVERY-th end
- *				of a slice at which that can be done
+ * PLEX86_BREAK=WHERE[,EVERY]	register, flag, vector, any of these in turn, or memory; at each
+ *				EVERY-th end of a slice at which that can be done
  * PLEX86_BREAK_LOG=FILE	a line for each bit that was flipped, and for what verify mode says
  *				of each slice that it does not find to be the same
  */
@@ -20,7 +20,9 @@
 #define FLAG_TF		(UINT64_C(1) << 8)
 #define FLAG_DF		(UINT64_C(1) << 10)
 #define DR7_ARMED	0xff
-#define SSE_AT		160		/* of XMM0 in an FXSAVE area */
+#define MXCSR_AT	24		/* in an FXSAVE area */
+#define ST_AT		32
+#define SSE_AT		160
 #define VECTOR_DB	1
 
 struct defect {
@@ -43,15 +45,20 @@ static void flip_register(struct plex86_cpu *cpu, struct plex86_vec *vec, unsign
 	unsigned int bits = cpu->mode == PLEX86_MODE_64 ? 64 : 32;
 
 	(void)vec;
+	if (n % 8 == 7) {
+		cpu->rip ^= 1u << n / 8 % 12;
+		return;
+	}
 	cpu->gpr[kept[n % count]] ^= UINT64_C(1) << n * 7 % bits;
 }
 
-/* DF: no instruction leaves it undefined. */
+/* DF, which no instruction leaves undefined, and the others, which most define. */
 static void flip_flag(struct plex86_cpu *cpu, struct plex86_vec *vec, unsigned int n)
 {
+	static const uint8_t others[] = { 0, 2, 4, 6, 7, 11 };	/* CF, PF, AF, ZF, SF, OF */
+
 	(void)vec;
-	(void)n;
-	cpu->rflags ^= FLAG_DF;
+	cpu->rflags ^= n % 2 ? FLAG_DF : UINT64_C(1) << others[n / 2 % sizeof(others)];
 }
 
 static bool has_vector(const struct plex86_vec *vec)
@@ -59,9 +66,29 @@ static bool has_vector(const struct plex86_vec *vec)
 	return vec->valid & PLEX86_X_SSE;
 }
 
+/* XMM, x87 (ST0 to ST7, though they be empty), MXCSR's flags, and of YMM what there is. */
 static void flip_vector(struct plex86_cpu *cpu, struct plex86_vec *vec, unsigned int n)
 {
-	vec->legacy[SSE_AT + n * 16 % (cpu->mode == PLEX86_MODE_64 ? 256 : 128) + n % 16] ^= 1u << n % 8;
+	unsigned int count = cpu->mode == PLEX86_MODE_64 ? 16 : 8, bit = n / 4 % 8;
+
+	if (n % 4 == 1 && (vec->valid & PLEX86_X_X87))
+		vec->legacy[ST_AT + n / 4 % 8 * 16 + n / 4 % 8] ^= 1u << bit;
+	else if (n % 4 == 2)
+		vec->legacy[MXCSR_AT] ^= 1u << bit % 6;
+	else if (n % 4 == 3 && (vec->valid & PLEX86_X_AVX))
+		vec->ymm_hi[n / 4 % count][n / 4 % 16] ^= 1u << bit;
+	else
+		vec->legacy[SSE_AT + n / 4 % count * 16 + n / 4 % 16] ^= 1u << bit;
+}
+
+static void flip_any(struct plex86_cpu *cpu, struct plex86_vec *vec, unsigned int n)
+{
+	if (n % 3 == 0)
+		flip_register(cpu, vec, n / 3);
+	else if (n % 3 == 1)
+		flip_flag(cpu, vec, n / 3);
+	else
+		flip_vector(cpu, vec, n / 3);
 }
 
 static bool has_memory(const struct plex86_vec *vec)
@@ -81,6 +108,7 @@ static const struct defect defects[] = {
 	{ "register", NULL, flip_register },
 	{ "flag", NULL, flip_flag },
 	{ "vector", has_vector, flip_vector },
+	{ "any", has_vector, flip_any },
 	{ "memory", has_memory, flip_memory },
 };
 
@@ -158,7 +186,7 @@ static int broken_run(struct plex86_space *space, struct plex86_cpu *cpu, struct
  * The three ways in which a slice's comparison ends, wrapped by the linker: each
  * says what it has counted.
  */
-static uint64_t differences, not_compared;
+static uint64_t differences, not_compared, undefined;
 
 static void say(const struct plex86_verify *v)
 {
@@ -170,6 +198,9 @@ static void say(const struct plex86_verify *v)
 		fprintf(log_file, "found\n");
 	if (sum != not_compared)
 		fprintf(log_file, "not compared\n");
+	else if (v->stats.tolerated[PLEX86_TOLERATED_FLAGS] != undefined)
+		fprintf(log_file, "a flag that is undefined\n");
+	undefined = v->stats.tolerated[PLEX86_TOLERATED_FLAGS];
 	differences = v->stats.differences;
 	not_compared = sum;
 }
