@@ -155,9 +155,9 @@ static const struct host {
 	double trip, space;
 	double plain, regret, mean;	/* most of Bochs alone; of the optimum; in the mean */
 } hosts[] = {
-	{ "quick", 2000, 80000, 1.25, 1.40, 1.20 },
-	{ "usual", 9000, 300000, 1.12, 1.35, 1.15 },
-	{ "slow", 30000, 1000000, 1.30, 1.50, 1.25 },
+	{ "quick", 2000, 80000, 1.24, 1.40, 1.16 },
+	{ "usual", 9000, 300000, 1.10, 1.35, 1.12 },
+	{ "slow", 30000, 1000000, 1.21, 1.48, 1.21 },
 };
 
 static void recorded(const struct host *host, const char *folder, char names[][64], unsigned int n)
