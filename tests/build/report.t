@@ -147,6 +147,7 @@ login_ran() {	# login_ran EXECUTOR PROMPT-SECONDS|- STATUS|- [STATE]
 		[ "$3" = - ] || printf '96\t@ stop login %s\n' "$3"
 		printf '97\t@ end\n'
 	} >"$dir/said"
+	[[ $1 != process-* ]] || echo '{ "engine": "process", "native_slices": 7 }' >"$dir/stats.json"
 }
 login_says() {
 	"$bench/rows" bench/report.json | awk '{ print $1, $2, $3, $4, $5, $8 }'
@@ -154,10 +155,13 @@ login_says() {
 rm -r bench
 login_ran plain-1 40.5 0
 login_ran process-1 20.25 0
-tap "logins alone have a report, and need nothing that ran natively" bench_report
+tap "logins alone have a report" bench_report
 tap_is "with the seconds to the prompt" "$(login_says)" "amd64 login mixed plain 40.5000 1
 amd64 login mixed process 20.2500 1"
 tap_is "which count as mixed work" "$(sed -n 's/^amd64 *geometric mean, mixed *//p' said)" "2.00               -"
+sed -i 's/7/0/' bench/runs/amd64-login-process-1/stats.json
+tap_is "an engine that ran nothing of a boot is no success" "$(bench_report; echo $?)" 1
+tap "and is named" grep -q '^amd64 process ran nothing natively, .*/amd64-login-process-1$' said
 login_ran process-1 - 0
 tap_is "a guest without a prompt is an error" "$(bench_report; echo $?)" 1
 tap_is "and is named" "$(failed_in bench/report.json)" '"failed": ["amd64-login-process-1 login none"]'
