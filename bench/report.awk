@@ -41,6 +41,7 @@ NF > 4 { name[++rows] = $1 "-long"; class[$1 "-long"] = $2; kind[$1 "-long"] = "
 
 END {
 	name[++rows] = "boot"; class["boot"] = kind["boot"] = "kernel"
+	name[++rows] = "login"; class["login"] = kind["login"] = "mixed"
 	for (key in count) collect(key)
 	columns = split(executors, executor, " ")
 	ratio("plain", "unpatched")

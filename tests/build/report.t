@@ -77,6 +77,10 @@ echo '{}' >empty.json
 tap "a file that is no report is refused" refused empty.json
 tap "and one that is not there" refused nowhere.json
 
+failed_in() {	# failed_in REPORT
+	grep -o '"failed": [^]]*]' "$1"
+}
+
 # What the runs of a whole bench said; the long ones have no run in plain Bochs.
 bench_ran() {	# bench_ran GUEST-EXECUTOR-RUN SECONDS RESULT [STATUS]
 	mkdir -p "bench/runs/$1"
@@ -132,15 +136,63 @@ tap_is "a run that did not come to its end is no success" "$(bench_report; echo 
 tap "and is named" grep -q "^amd64-process-1.failed: this run failed" said
 tap "in the JSON, too" grep -q '"failed": \["amd64-process-1"' bench/report.json
 
+# The login guest: from power on to its prompt, not to what root's shell says after it.
+login_ran() {	# login_ran EXECUTOR PROMPT-SECONDS|- STATUS|- [STATE]
+	local dir=bench/runs/amd64-login-$1
+	mkdir -p "$dir"
+	{
+		printf '2\tDebian GNU/Linux 12 debian ttyS1\n'
+		[ "$2" = - ] || printf '%s\tdebian login: root (automatic login)\n' "$2"
+		printf '95\t= login x86_64 root active %s\n' "${4-running}"
+		[ "$3" = - ] || printf '96\t@ stop login %s\n' "$3"
+		printf '97\t@ end\n'
+	} >"$dir/said"
+	[[ $1 != process-* ]] || echo '{ "engine": "process", "native_slices": 7 }' >"$dir/stats.json"
+}
+login_says() {
+	"$bench/rows" bench/report.json | awk '{ print $1, $2, $3, $4, $5, $8 }'
+}
+rm -r bench
+login_ran plain-1 40.5 0
+login_ran process-1 20.25 0
+tap "logins alone have a report" bench_report
+tap_is "with the seconds to the prompt" "$(login_says)" "amd64 login mixed plain 40.5000 1
+amd64 login mixed process 20.2500 1"
+tap_is "which count as mixed work" "$(sed -n 's/^amd64 *geometric mean, mixed *//p' said)" "2.00               -"
+sed -i 's/7/0/' bench/runs/amd64-login-process-1/stats.json
+tap_is "an engine that ran nothing of a boot is no success" "$(bench_report; echo $?)" 1
+tap "and is named" grep -q '^amd64 process ran nothing natively, .*/amd64-login-process-1$' said
+login_ran process-1 - 0
+tap_is "a guest without a prompt is an error" "$(bench_report; echo $?)" 1
+tap_is "and is named" "$(failed_in bench/report.json)" '"failed": ["amd64-login-process-1 login none"]'
+tap_is "and has no row" "$(login_says)" "amd64 login mixed plain 40.5000 1"
+login_ran process-1 20.25 -
+tap_is "so is one whose shell did not get so far" "$(bench_report; echo $?)" 1
+login_ran process-1 20.25 1 degraded
+login_ran plain-1 40.5 1 degraded
+tap_is "and one in which a unit failed, though it did so everywhere" "$(bench_report; echo $?)" 1
+tap_is "which is named, too" "$(failed_in bench/report.json)" \
+	'"failed": ["amd64-login-plain-1 login 1", "amd64-login-process-1 login 1"]'
+login_ran plain-1 40.5 0
+login_ran process-1 20.25 0 starting
+tap_is "and one that said something else" "$(bench_report; echo $?)" 1
+login_ran process-1 20.25 0
+bench_ran amd64-plain-1 8 abc
+bench_ran amd64-process-1 2 abc
+tap "beside the other guest" bench_report
+tap_is "each has its rows" "$(login_says | awk '{ print $2, $4, $5 }')" "sha plain 8.0000
+sha process 2.0000
+boot plain 7.0000
+boot process 7.0000
+login plain 40.5000
+login process 20.2500"
+
 # A program that can't be started fails alike everywhere, and fast.
 rm -r bench
 for run in native-1 plain-1 process-1; do
 	bench_ran "amd64-$run" 0 none 127
 done
 bench_ran amd64-plain-2 8 abc
-failed_in() {	# failed_in REPORT
-	grep -o '"failed": [^]]*]' "$1"
-}
 tap_is "what fails under all executors alike is an error" "$(bench_report; echo $?)" 1
 tap_is "and is named in the JSON" "$(failed_in bench/report.json)" \
 	'"failed": ["amd64-native-1 sha 127", "amd64-plain-1 sha 127", "amd64-process-1 sha 127"]'

@@ -20,11 +20,11 @@ make_job() {	# make_job GUEST DIR DIVISOR|long [NAME,NAME... [PLAN]]
 	' "${5:-$TOP/tools/demo/plan}" >"$2/plan"
 }
 
-# Stops if a workload is not in PLAN (the demo's); ALSO is one that is in none.
+# Stops if a workload is not in PLAN (the demo's); ALSO are words for those that are in none.
 check_workloads() {	# check_workloads NAME,NAME... [PLAN [ALSO]]
 	local name plan=${2:-$TOP/tools/demo/plan}
 	for name in ${1//,/ }; do
-		[ "$name" = "${3-}" ] || grep -q "^${name}[[:space:]]" "$plan" ||
+		[[ " ${3-} " = *" $name "* ]] || grep -q "^${name}[[:space:]]" "$plan" ||
 			die "there is no workload '$name'; there are:" \
 				"${3-}$(awk '!/^#/ && NF { printf " %s", $1 }' "$plan")"
 	done
@@ -48,14 +48,17 @@ failures() {	# failures FILE
 }
 
 # "GUEST KIND WORKLOAD SECONDS" for all that one run measured; with STATUS, only for what ended
-# with it: how long a program took that failed says nothing.
+# with it: how long a program took that failed says nothing.  A login is measured from power on to
+# its prompt; what comes after that is the shell's report of how it went.
 times() {	# times FILE GUEST KIND [STATUS]
 	awk -F '\t' -v guest="$2" -v kind="$3" -v status="${4-}" '
 		{ split($2, w, " ") }
 		w[1] == "@" && w[2] == "init" && kind !~ /native|long/ { print guest, kind, "boot", $1 }
+		$2 ~ /^[^ ]+ login: / && prompt == "" { prompt = $1 }
 		w[1] == "@" && w[2] == "start" { began[w[3]] = $1 }
 		w[1] == "@" && w[2] == "stop" && (status == "" || w[4] "" == status "") {
-			print guest, kind, w[3], $1 - began[w[3]]
+			if (w[3] != "login") print guest, kind, w[3], $1 - began[w[3]]
+			else if (prompt != "") print guest, kind, "login", prompt
 		}
 	' "$1"
 }
