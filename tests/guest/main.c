@@ -162,6 +162,7 @@ static void run_groups(void)
 	}
 	if (param.groups & GROUP_SENSITIVE) {
 		tests_sensitive();
+		tests_selectors();
 		tests_straddle();
 		tests_xstate_limits();
 	}

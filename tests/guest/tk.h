@@ -145,6 +145,7 @@ void tests_time(void);
 void tests_signal(void);
 void tests_serial(void);
 void tests_sensitive(void);
+void tests_selectors(void);
 void tests_straddle(void);
 void tests_segments(void);
 void tests_gates(void);
