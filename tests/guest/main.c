@@ -150,6 +150,7 @@ static void run_groups(void)
 	if (param.groups & GROUP_COHERENCY) {
 		tests_bits();
 		tests_pages();
+		tests_levels();
 		tests_places();
 		tests_control();
 		tests_pkey();

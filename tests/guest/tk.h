@@ -134,6 +134,7 @@ void tests_xsave(void);
 void tests_xsave_bochs_differs(void);
 void tests_bits(void);
 void tests_pages(void);
+void tests_levels(void);
 void tests_places(void);
 void tests_control(void);
 void tests_pkey(void);
