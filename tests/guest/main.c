@@ -137,8 +137,9 @@ void run_tests(const char *group, const struct test *t, u32 n)
 
 static void run_groups(void)
 {
-	if (param.groups & GROUP_TRAPS) {
+	if (param.groups & (GROUP_TRAPS | GROUP_TABLE))
 		tests_traps();
+	if (param.groups & GROUP_TRAPS) {
 		tests_state();
 		tests_debug();
 		tests_dr();
