@@ -137,8 +137,9 @@ void run_tests(const char *group, const struct test *t, u32 n)
 
 static void run_groups(void)
 {
-	if (param.groups & GROUP_TRAPS) {
+	if (param.groups & (GROUP_TRAPS | GROUP_TABLE))
 		tests_traps();
+	if (param.groups & GROUP_TRAPS) {
 		tests_state();
 		tests_debug();
 		tests_dr();
@@ -150,6 +151,7 @@ static void run_groups(void)
 	if (param.groups & GROUP_COHERENCY) {
 		tests_bits();
 		tests_pages();
+		tests_levels();
 		tests_places();
 		tests_control();
 		tests_pkey();
@@ -162,6 +164,7 @@ static void run_groups(void)
 	}
 	if (param.groups & GROUP_SENSITIVE) {
 		tests_sensitive();
+		tests_selectors();
 		tests_straddle();
 		tests_xstate_limits();
 	}

@@ -180,6 +180,14 @@ void use(struct space *s)
 	set_cr3(s->root);
 }
 
+void touch_pages(u64 va, u32 pages)
+{
+	for (; pages--; va += PAGE)
+		for (int l = mode->levels; l; l--)
+			if (!is_pdpte(l))		/* has no such bits */
+				entry_set(cur, va, l, entry_get(cur, va, l) | (l == 1 ? P_A | P_D : P_A));
+}
+
 u64 user_pa(u64 va)
 {
 	for (int l = 1; l <= mode->levels; l++) {

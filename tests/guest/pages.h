@@ -50,6 +50,17 @@ static inline u64 new_filled(u32 v)
 	return pa;
 }
 
+/* Has the CPU model pages of 1 GiB?  In long mode, that is. */
+static inline bool has_huge_pages(void)
+{
+	u32 r[4];
+
+	cpuid(0x80000001, 0, r);
+	if (!(r[3] & 1u << 26))
+		say("  the CPU model has no 1 GiB pages\n");
+	return r[3] & 1u << 26;
+}
+
 /* A second space with the same program and stack. */
 static inline struct space *twin(void)
 {

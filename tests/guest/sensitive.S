@@ -109,6 +109,27 @@
 	finish
 	PROGRAM_END read_selectors
 
+	.macro	PUSHED seg		/* to be called: the selector to ax, by a 16-bit push to dx */
+	PROGRAM	push_\seg
+	xor	%eax, %eax
+	push	_ax
+	pop	_ax			/* the push need not write all of its slot */
+	push	%\seg
+	pop	_ax
+	pushw	%\seg
+	pop	%dx
+	ret
+	PROGRAM_END push_\seg
+	.endm
+#ifndef __x86_64__
+	PUSHED	cs
+	PUSHED	ss
+	PUSHED	ds
+	PUSHED	es
+#endif
+	PUSHED	fs
+	PUSHED	gs
+
 	PROGRAM	xsave			/* everything, to bx (64-aligned) */
 	mov	$-1, %eax
 	mov	$-1, %edx

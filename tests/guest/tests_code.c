@@ -3,10 +3,8 @@
  * Coherency of code: whoever writes an instruction, by whatever way, the next
  * execution of it is that of the new one.
  */
-#include "tk.h"
+#include "pages.h"
 
-#define VA	((ulong)U_TEST)
-#define VB	((ulong)U_TEST + 0x10000)
 #define SECTOR	512
 
 extern const u8 code_on_disk[], code_on_disk2[];
@@ -292,6 +290,22 @@ static void frame_reused(void)
 	calls(VA, 0x5555);
 }
 
+/* At @va an entry of this level maps what lies around @pa. */
+static void code_in_large_page(ulong va, u64 pa, int level)
+{
+	put_code(pa + 0x5000, 1);
+	put_code(pa + 0x9ffe, 2);
+	calls(va + 0x5000, 1);
+	calls(va + 0x9ffe, 2);
+	u_store(va + 0x5001, 3);
+	calls(va + 0x5000, 3);
+	u_store(va + 0x9fff, 4);
+	calls(va + 0x9ffe, 4);
+	put_code(pa + 0x5000, 5);
+	calls(va + 0x5000, 5);
+	expect((entry_get(cur, va, level) & (P_A | P_D)) == (P_A | P_D));
+}
+
 static void large_page_code(void)
 {
 	ulong big = U_TEST & ~(ulong)(mode->large - 1);
@@ -299,18 +313,31 @@ static void large_page_code(void)
 
 	memset(phys(pa), 0, mode->large);
 	map_level(cur, big, pa, P_URW, 2);
-	put_code(pa + 0x5000, 1);
-	put_code(pa + 0x9ffe, 2);
-	calls(big + 0x5000, 1);
-	calls(big + 0x9ffe, 2);
-	u_store(big + 0x5001, 3);
-	calls(big + 0x5000, 3);
-	u_store(big + 0x9fff, 4);
-	calls(big + 0x9ffe, 4);
-	put_code(pa + 0x5000, 5);
-	calls(big + 0x5000, 5);
-	expect((entry_get(cur, big, 2) & (P_A | P_D)) == (P_A | P_D));
+	code_in_large_page(big, pa, 2);
 }
+
+#ifdef __x86_64__
+/* All RAM is in that page: its code, the test's other pages and the tables of them all. */
+static void huge_page_code(void)
+{
+	const ulong huge = 0x4000000000;
+	u64 e, pa = 0x02000000;
+
+	if (!has_huge_pages())
+		return;
+	memset(phys(pa), 0, 16 * PAGE);
+	map_level(cur, huge, 0, P_URW, 3);
+	code_in_large_page(huge + pa, pa, 3);
+	e = entry_get(cur, huge, 3);
+	entry_set(cur, huge, 3, e | P_NX);
+	invlpg(huge + pa + 0x5000);
+	expect(!u_call(huge + pa + 0x5000, NULL) && u.err == 0x15);
+	expect(u_store(huge + pa + 0x5001, 6));
+	entry_set(cur, huge, 3, e);
+	invlpg(huge + pa + 0x5000);
+	calls(huge + pa + 0x5000, 6);
+}
+#endif
 
 void tests_code_bochs_differs(void)
 {
@@ -341,6 +368,9 @@ void tests_code(void)
 		{ "remapped", ENV_ALL, remapped },
 		{ "frame_reused", ENV_ALL, frame_reused },
 		{ "large_page_code", ENV_ALL & ~ENV_P32, large_page_code },
+#ifdef __x86_64__
+		{ "huge_page_code", ENV_L4, huge_page_code },
+#endif
 	};
 
 	run_tests("code", t, ARRAY_SIZE(t));

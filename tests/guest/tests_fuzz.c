@@ -92,19 +92,11 @@ static void touch_all(void)
 	static const u64 at[] = { FUZZ_DATA, FUZZ_EDGE, FUZZ_RW_RO, FUZZ_RW_RO + PAGE, FUZZ_STACK,
 				  FUZZ_RO, FUZZ_LOW };
 
-	for (int l = mode->levels; l; l--) {
-		u64 bits = l == 1 ? P_A | P_D : P_A;
-
-		if (mode->levels == 3 && l == 3)
-			continue;		/* has no such bits */
-		for (u32 i = 0; i < ARRAY_SIZE(at); i++)
-			entry_set(cur, at[i], l, entry_get(cur, at[i], l) | bits);
-		for (u32 i = 0; i < CODE_PAGES; i++)
-			entry_set(cur, FUZZ_CODE + i * PAGE, l,
-				  entry_get(cur, FUZZ_CODE + i * PAGE, l) | bits);
-		if (BITS64)
-			entry_set(cur, FUZZ_HIGH, l, entry_get(cur, FUZZ_HIGH, l) | bits);
-	}
+	for (u32 i = 0; i < ARRAY_SIZE(at); i++)
+		touch_pages(at[i], 1);
+	touch_pages(FUZZ_CODE, CODE_PAGES);
+	if (BITS64)
+		touch_pages(FUZZ_HIGH, 1);
 }
 
 /*

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Coherency of mappings (I3, I4): what user code may do follows the page
- * tables at every moment, also those of a space that sleeps.
+ * tables at every moment, also those of a space that sleeps.  tests_levels.c
+ * has the upper levels.
  */
 #include "pages.h"
 
@@ -111,45 +112,6 @@ static void changed_asleep(void)
 	use(a);
 	expect(!u_load(VA, NULL) && u.err == 5);
 	expect(!u_store(VA, 0) && u.err == 7);
-}
-
-/* The same when the sleeper's page directory changes, not its page table. */
-static void directory_changed_asleep(void)
-{
-	struct space *a = cur, *b = twin();
-	u64 old_table, e;
-	u32 v = 0;
-
-	map(a, VA, new_filled(0x100), P_URW);
-	u_store(VA, 0x111);
-	use(b);
-	u_spin();
-	e = entry_get(a, VA, 2);
-	old_table = e & P_ADDR;
-	entry_set(a, VA, 2, 0);				/* the whole table is gone */
-	use(a);
-	expect(!u_load(VA, NULL) && u.err == 4);
-	use(b);
-	u_spin();
-	map(a, VA, new_filled(0x300), P_URW);		/* a new table */
-	expect((entry_get(a, VA, 2) & P_ADDR) != old_table);
-	use(a);
-	u_load(VA, &v);
-	expect(v == 0x300);
-	use(b);
-	entry_set(a, VA, 2, e);				/* the old one again */
-	use(a);
-	u_load(VA, &v);
-	expect(v == 0x111);
-	use(b);
-	entry_set(a, VA, 2, e & ~P_W);			/* read-only from above */
-	use(a);
-	expect(u_load(VA, NULL));
-	expect(!u_store(VA, 5) && u.err == 7);
-	use(b);
-	entry_set(a, VA, 2, e & ~P_U);			/* the kernel's from above */
-	use(a);
-	expect(!u_load(VA, NULL) && u.err == 5);
 }
 
 /* Changes to the space in use, each followed by INVLPG. */
@@ -347,7 +309,6 @@ void tests_pages(void)
 		{ "demand_zero", ENV_ALL, demand_zero },
 		{ "copy_on_write", ENV_ALL, copy_on_write },
 		{ "changed_asleep", ENV_ALL, changed_asleep },
-		{ "directory_changed_asleep", ENV_ALL, directory_changed_asleep },
 		{ "changed_awake", ENV_ALL, changed_awake },
 		{ "upgraded", ENV_ALL, upgraded },
 		{ "shared_page", ENV_ALL, shared_page },

@@ -8,7 +8,6 @@
 #define MSR_APICBASE 0x1b
 #define PCI_STDVGA 0x11111234u		/* of Bochs and QEMU */
 #define PCI_OVER_RAM 0x03000000u	/* 16 MiB of RAM that no other test uses all of */
-#define CPUID_1GIB_PAGES (1u << 26)	/* 80000001, edx */
 
 static void large_page(void)
 {
@@ -82,14 +81,11 @@ static void large_page_split(void)
 static void huge_page(void)
 {
 	ulong huge = 0x4000000000, off = 0x02345678;
-	u32 v = 0, r[4];
+	u32 v = 0;
 	u64 e;
 
-	cpuid(0x80000001, 0, r);
-	if (!(r[3] & CPUID_1GIB_PAGES)) {
-		say("  the CPU model has no 1 GiB pages\n");
+	if (!has_huge_pages())
 		return;
-	}
 	map_level(cur, huge, 0, P_URW, 3);
 	*(u32 *)phys(off) = 0x1234;
 	expect(u_load(huge + off, &v) && v == 0x1234);

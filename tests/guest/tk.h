@@ -109,6 +109,7 @@ extern u32 wrong, checks;
 #define GROUP_HOSTILE	32u
 #define GROUP_FUZZ	128u		/* the cases on the disk; not run by default */
 #define GROUP_SERIAL	256u		/* somebody types at COM1; not run by default */
+#define GROUP_TABLE	512u		/* of group 1 the trap table alone; not run by default */
 #define GROUP_BOCHS_DIFFERS 64u		/* plain Bochs is known to be wrong; not run by default */
 
 struct test {
@@ -134,6 +135,7 @@ void tests_xsave(void);
 void tests_xsave_bochs_differs(void);
 void tests_bits(void);
 void tests_pages(void);
+void tests_levels(void);
 void tests_places(void);
 void tests_control(void);
 void tests_pkey(void);
@@ -145,6 +147,7 @@ void tests_time(void);
 void tests_signal(void);
 void tests_serial(void);
 void tests_sensitive(void);
+void tests_selectors(void);
 void tests_straddle(void);
 void tests_segments(void);
 void tests_gates(void);
@@ -207,6 +210,7 @@ void use(struct space *s);	/* loads CR3 */
 void map(struct space *s, u64 va, u64 pa, u64 flags);		/* 4 KiB */
 void map_level(struct space *s, u64 va, u64 pa, u64 flags, int level);
 u64 map_new(struct space *s, u64 va, u32 pages, u64 flags);	/* fresh frames; the first one */
+void touch_pages(u64 va, u32 pages);	/* cur's pages are accessed and dirty from now on, at all levels */
 u64 entry_get(struct space *s, u64 va, int level);
 void entry_set(struct space *s, u64 va, int level, u64 e);	/* no INVLPG */
 u64 entry_pa(struct space *s, u64 va, int level, bool make);	/* where the entry is, or 0 */

@@ -34,7 +34,7 @@
 1:	nop
 	END
 
-	TRAP	tf_rep, 1
+	TRAP	tf_rep, 1, 0, F_ANY_RF
 	cld
 	mov	$U_DATA, %esi
 	mov	$U_DATA + 64, %edi

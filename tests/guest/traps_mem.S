@@ -121,6 +121,7 @@
 	mov	$U_EDGE + 0xf00, %edi
 	mov	$0x1000, %ecx
 	xor	%eax, %eax
+	cmp	$0x90, %al		/* as each NOP there: whose flags a fault leaves is the CPU's choice */
 1:	repne scasb
 	END
 
