@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The tables of the bench.  Input: times (GUEST EXECUTOR WORKLOAD SECONDS) and the
+# The tables of the bench.  Input: times (GUEST EXECUTOR WORKLOAD SECONDS RUN) and the
 # plan.  Variables: executors, json (file for the rows), about (JSON members for its
-# head), identical, failed (JSON strings), unit (of the columns).
+# head), identical, failed (JSON strings), unit (of the columns), paired (runs of one number
+# were at the same time).
 
 function collect(key,    n, i, j, v, t) {
 	n = count[key]
@@ -34,7 +35,30 @@ function ratio(slow, fast) {
 	}
 }
 
-FILENAME ~ /times$/ { key = $1 " " $2 " " $3; all[key, ++count[key]] = $4; guest[$1] = 1; next }
+# How many times faster B is than A: by their medians, or, if runs are pairs, in the mean of these.
+function faster_by(a, b,    r, x, k, sum, low, high) {
+	pair_spread = ""
+	if (!(a in median) || !(b in median) || median[b] <= 0) return 0
+	if (!paired) return median[a] / median[b]
+	for (r in run) {
+		if (!((a, r) in of_run) || !((b, r) in of_run) || of_run[b, r] <= 0) continue
+		x = of_run[a, r] / of_run[b, r]
+		sum += log(x)
+		if (!k++) low = high = x
+		if (x < low) low = x
+		if (x > high) high = x
+	}
+	if (!k) return 0
+	if (k > 1) pair_spread = sprintf(" %3.0f%%", 100 * (high - low))
+	return exp(sum / k)
+}
+
+FILENAME ~ /times$/ {
+	key = $1 " " $2 " " $3
+	all[key, ++count[key]] = of_run[key, $5] = $4
+	guest[$1] = run[$5] = 1
+	next
+}
 /^#/ || !NF { next }
 { name[++rows] = $1; class[$1] = kind[$1] = $2 }
 NF > 4 { name[++rows] = $1 "-long"; class[$1 "-long"] = $2; kind[$1 "-long"] = "long" }
@@ -64,9 +88,10 @@ END {
 	close(json)
 	print "Columns: " unit " (median of " most_runs "; what lies between the fastest and the"
 	print "slowest run, in % of it). A/B: seconds of A / seconds of B, above 1: B is faster."
+	if (paired) print "Ratios are means of each run's own, and what lies between the least and the greatest of them."
 }
 
-function table(arch,    i, r, w, key, a, b) {
+function table(arch,    i, r, w, key, a, b, x) {
 	printf "\n%-7s %-10s %-6s", "guest", "workload", "class"
 	for (i = 1; i <= columns; i++) printf " %13s", executor[i]
 	printf "  "
@@ -94,14 +119,12 @@ function table(arch,    i, r, w, key, a, b) {
 		for (r = 1; r <= ratios; r++) {
 			a = arch " " slower[r] " " name[w]
 			b = arch " " faster[r] " " name[w]
-			if (!(a in median) || !(b in median) || median[b] <= 0) {
-				printf " %15s", "-"
-				continue
-			}
-			printf " %15.2f", median[a] / median[b]
-			add(kind[name[w]], r, median[a] / median[b], name[w])
+			x = faster_by(a, b)
+			printf " %15s", x ? sprintf("%.2f", x) pair_spread : "-"
+			if (!x) continue
+			add(kind[name[w]], r, x, name[w])
 			# A long one is the same workload once more.
-			if (kind[name[w]] != "long") add("all", r, median[a] / median[b], name[w])
+			if (kind[name[w]] != "long") add("all", r, x, name[w])
 		}
 		print ""
 	}

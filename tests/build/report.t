@@ -296,4 +296,27 @@ ran accelerated-3 fork:4:good
 ran plain-3 fork:3:bad
 tap_is "in plain Bochs, too" "$("$top_srcdir/tools/demo/report" demo >said 2>&1; echo $?)" 1
 
+
+# --- Runs in pairs ---------------------------------------------------------------
+
+# Both slow down and speed up together; some runs have no partner.
+cat >./times <<'END'
+amd64 plain sys 1.8 1
+amd64 plain sys 0.9 2
+amd64 plain sys 3.6 3
+amd64 process sys 2.0 1
+amd64 process sys 4.0 3
+amd64 process sys 1.0 2
+amd64 process fork 1.0 1
+amd64 plain fork 1.0 2
+END
+report "plain process"
+tap "apart: by the medians" grep -Eq '^amd64   sys .* 0.90$' table
+sed -i '/process sys 2.0/d' times
+report "plain process"
+tap "which a run that failed moves" grep -Eq '^amd64   sys .* 0.72$' table
+awk -v identical=true -v json=rows.json -v executors="plain process" -v about='"date": "now"' -v paired=together \
+	-f "$bench/report.awk" times "$bench/plan" >table
+tap "in pairs: by those that there are" grep -Eq '^amd64   sys .* 0.90   0%$' table
+tap "and none where there is no pair" grep -Eq '^amd64   fork .* -$' table
 tap_done
