@@ -96,6 +96,11 @@ void plex86_export_env(struct plex86_env *env)
 #else
   env->key_0_denied = false;
 #endif
+#if BX_SUPPORT_X86_64
+  env->tsc_aux = cpu->msr.tsc_aux;
+#else
+  env->tsc_aux = 0;
+#endif
   env->inhibited = cpu->interrupts_inhibited(BX_INHIBIT_INTERRUPTS) ||
                    cpu->interrupts_inhibited(BX_INHIBIT_DEBUG) || cpu->debug_trap != 0;
 }

@@ -50,6 +50,7 @@ struct plex86_env {
 	bool monitor;		/* MONITOR or its like is armed: which stores count, Bochs alone sees */
 	bool user_cet;		/* shadow stack or branch tracking in user mode */
 	bool key_0_denied;	/* PKRU forbids something by protection key 0 */
+	uint32_t tsc_aux;	/* what RDPID reads */
 };
 
 /*

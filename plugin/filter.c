@@ -59,6 +59,7 @@ static uint32_t after_0f(const uint8_t *p, size_t left)
 	switch (p[0]) {
 	case 0xa2:		return PLEX86_FOUND_CPUID;
 	case 0x31:		return PLEX86_FOUND_TSC;
+	case 0x33:		return PLEX86_FOUND_PMC;
 	case 0x05:		return PLEX86_FOUND_SYSCALL;
 	case 0x34:		return PLEX86_FOUND_SYSENTER;
 	case 0xbc: case 0xbd:	return PLEX86_FOUND_BITSCAN;
@@ -144,7 +145,8 @@ uint32_t plex86_filter_straddle(const uint8_t *a, const uint8_t *b)
 	       plex86_filter_at(seam + 1, 3);
 }
 
-uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict)
+uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, uint32_t tsc_aux,
+			    bool strict)
 {
 	bool long64 = mode == PLEX86_MODE_64;
 	uint32_t mask = PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_PKRU;
@@ -152,12 +154,16 @@ uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase,
 	if (!(caps & PLEX86_CAP_TRAP_CPUID))
 		mask |= PLEX86_FOUND_CPUID;
 	if (!(caps & PLEX86_CAP_TRAP_TSC)) {
-		mask |= PLEX86_FOUND_RDPID;
+		mask |= PLEX86_FOUND_RDPID | (strict ? PLEX86_FOUND_PMC : 0);
 		/* The bytes are in 2.3 % of pages, nearly always within other instructions. */
 		mask |= strict || (caps & (PLEX86_CAP_TSC_SWITCH | PLEX86_CAP_EXEC_ONLY)) ?
 			PLEX86_FOUND_TSC : long64 ? PLEX86_FOUND_TSC_64 : PLEX86_FOUND_TSC_32;
 	}
-	if (!(caps & PLEX86_CAP_XCR0))
+	/* It can't trap: an engine with the control bits for the rest shows 0, in models without it too. */
+	if (tsc_aux || strict)
+		mask |= PLEX86_FOUND_RDPID;
+	/* Strictly: which components are in use is the CPU's own account. */
+	if (!(caps & PLEX86_CAP_XCR0) || strict)
 		mask |= PLEX86_FOUND_XCR0;
 	/* LA57: it would take bases that are #GP in Bochs, and that the guest's kernel can't load. */
 	if (!fsgsbase || (caps & (PLEX86_CAP_LA57 | PLEX86_CAP_BASES_LOST)))

@@ -58,6 +58,9 @@
 #define PLEX86_FOUND_TSC_64	0x8000000u
 #define PLEX86_FOUND_TSC_32	0x10000000u
 
+#define PLEX86_FOUND_PMC	0x20000000u	/* RDPMC, 0F 33: traps unless the host's administrator
+						 * lets all programs read the counters */
+
 /* Those that plex86_filter_scan() leaves out, as so many bytes would be meant. */
 #define PLEX86_FOUND_UNSCANNED	(PLEX86_FOUND_SEGMENT | PLEX86_FOUND_FAR_64 | \
 				 PLEX86_FOUND_INTN | PLEX86_FOUND_NT)
@@ -130,6 +133,7 @@ int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at
 /*
  * Which findings forbid native execution, for an engine with @caps
  * (PLEX86_CAP_*), in @mode, with CR4.FSGSBASE as the guest has it.
+ * @tsc_aux: what RDPID reads in the guest.
  * @strict: also what is merely inexact, and not dangerous.
  *
  * SYSENTER and SYSCALL are such that a host kernel takes them for its own and
@@ -138,7 +142,8 @@ int plex86_filter_decode_locate(const uint8_t *code, uint32_t mask, uint16_t *at
  * SYSENTER in none of a 64-bit host's.  64-bit code can become 32-bit code by a far jump.
  * A virtual host may say that its CPU is another's, so 32-bit SYSCALL is forbidden on all.
  */
-uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, bool strict);
+uint32_t plex86_filter_mask(uint32_t caps, enum plex86_mode mode, bool fsgsbase, uint32_t tsc_aux,
+			    bool strict);
 
 /*
  * The same for LZCNT and TZCNT, as the CPU model has them.  Without them a CPU executes BSR

@@ -45,8 +45,8 @@ static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_fram
 
 	if (!may_copy(s, f, la, gpa, found))
 		return NULL;
-	mask = plex86_filter_mask(caps, PLEX86_MODE_64, false, w->strict) |
-	       plex86_filter_mask(caps, PLEX86_MODE_32, false, w->strict) | s->filter |
+	mask = plex86_filter_mask(caps, PLEX86_MODE_64, false, 1, w->strict) |
+	       plex86_filter_mask(caps, PLEX86_MODE_32, false, 1, w->strict) | s->filter |
 	       s->filter_low;
 	/* Of instructions that aren't there the bytes may stay. */
 	plex86_decode_findings(f, plex86_code_bytes(w, gpa), mask);

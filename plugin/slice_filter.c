@@ -28,7 +28,8 @@ void plex86_slice_filter(struct plex86_run *run, bool long_mode)
 	uint32_t filter, low = 0;
 
 	plex86_descriptors_sync(w, &run->slice->tables, long_mode);
-	filter = plex86_filter_mask(caps, run->cpu->mode, run->cpu->cr4 & CR4_FSGSBASE, w->strict);
+	filter = plex86_filter_mask(caps, run->cpu->mode, run->cpu->cr4 & CR4_FSGSBASE,
+				    run->slice->env->tsc_aux, w->strict);
 	filter |= plex86_filter_bitscan(caps, core->config.tzcnt, core->config.lzcnt, w->strict);
 	if (plex86_descriptors_hidden(w))
 		filter |= PLEX86_FOUND_SELECTOR;

@@ -41,7 +41,8 @@ struct plex86_space;
 #define PLEX86_CAP_SELECTORS	(1u << 2)	/* the guest's own selector values */
 #define PLEX86_CAP_DESCRIPTORS	(1u << 3)	/* set_descriptors(): LAR, segment loads exact */
 #define PLEX86_CAP_TRAP_CPUID	(1u << 4)
-#define PLEX86_CAP_TRAP_TSC	(1u << 5)	/* RDTSC, RDTSCP, RDPID, RDPMC all trap */
+#define PLEX86_CAP_TRAP_TSC	(1u << 5)	/* RDTSC, RDTSCP and RDPMC trap, RDPID
+						 * (which no CPU can make trap) reads 0 */
 #define PLEX86_CAP_TRAP_UMIP	(1u << 6)	/* SGDT, SIDT, SLDT, STR, SMSW trap */
 #define PLEX86_CAP_TRAP_SYSENTER (1u << 7)	/* 32-bit SYSENTER and SYSCALL trap, state exact */
 #define PLEX86_CAP_XCR0		(1u << 8)	/* runs with the guest's XCR0 */

@@ -24,6 +24,7 @@ void complain(const char *fmt, ...)
 
 enum sensitive sensitive_kind(const uint8_t *op, unsigned int left)
 {
+	const enum sensitive xsave = engine.caps.flags & PLEX86_CAP_XCR0 ? HARMLESS : FORBIDDEN;
 	unsigned int reg;
 
 	if (left < 2 || op[0] != 0x0f)
@@ -39,13 +40,15 @@ enum sensitive sensitive_kind(const uint8_t *op, unsigned int left)
 	case 0x01:
 		if (op[2] == 0xf9)
 			return READS_TSC;
-		return op[2] == 0xd0 || op[2] == 0xc1 || op[2] == 0xd9 ? FORBIDDEN : HARMLESS;
+		if (op[2] == 0xd0)
+			return xsave;
+		return op[2] == 0xc1 || op[2] == 0xd9 ? FORBIDDEN : HARMLESS;
 	case 0xae:
-		return op[2] < 0xc0 && reg >= 4 && reg <= 6 ? FORBIDDEN : HARMLESS;
+		return op[2] < 0xc0 && reg >= 4 && reg <= 6 ? xsave : HARMLESS;
 	case 0xc7:
 		if (op[2] >= 0xf8)
 			return READS_PID;
-		return op[2] < 0xc0 && reg >= 3 && reg <= 5 ? FORBIDDEN : HARMLESS;
+		return op[2] < 0xc0 && reg >= 3 && reg <= 5 ? xsave : HARMLESS;
 	}
 	return HARMLESS;
 }
@@ -54,7 +57,7 @@ bool engine_traps(const struct plex86_space *s, enum sensitive kind)
 {
 	bool all = engine.caps.flags & PLEX86_CAP_TRAP_TSC;
 
-	return kind == READS_TSC ? all || s->tsc : kind == READS_PID ? all : false;
+	return kind == READS_TSC ? all || s->tsc : kind == READS_PID ? all && !vm.env.tsc_aux : false;
 }
 
 static bool prefix(uint8_t b)

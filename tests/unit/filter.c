@@ -36,6 +36,7 @@ static const struct sequence {
 } sequences[] = {
 	{ "CPUID", 0x0f, 0xa2, TWO, 0, PLEX86_FOUND_CPUID },
 	{ "RDTSC", 0x0f, 0x31, TWO, 0, PLEX86_FOUND_TSC },
+	{ "RDPMC", 0x0f, 0x33, TWO, 0, PLEX86_FOUND_PMC },
 	{ "RDTSCP", 0x0f, 0x01, FIXED, 0xf9, PLEX86_FOUND_TSC },
 	{ "RDPID", 0x0f, 0xc7, REGISTER, 7, PLEX86_FOUND_RDPID },
 	{ "XGETBV", 0x0f, 0x01, FIXED, 0xd0, PLEX86_FOUND_XCR0 },
@@ -71,6 +72,7 @@ static const struct sequence {
 	{ "WRPKRU", 0x0f, 0x01, FIXED, 0xef, PLEX86_FOUND_PKRU },
 	{ "REX2 CPUID", 0xd5, 0x80, REX2, 0xa2, PLEX86_FOUND_REX2 },
 	{ "REX2 RDTSC", 0xd5, 0x80, REX2, 0x31, PLEX86_FOUND_REX2 },
+	{ "REX2 RDPMC", 0xd5, 0x80, REX2, 0x33, PLEX86_FOUND_REX2 },
 	{ "REX2 SYSCALL", 0xd5, 0xff, REX2, 0x05, PLEX86_FOUND_REX2 },
 	{ "REX2 SYSENTER", 0xd5, 0x88, REX2, 0x34, PLEX86_FOUND_REX2 },
 	{ "REX2 LAR", 0xd5, 0x81, REX2, 0x02, PLEX86_FOUND_REX2 },
@@ -275,79 +277,85 @@ static void masks(void)
 			     PLEX86_CAP_TRAP_SYSENTER | PLEX86_CAP_XCR0 | PLEX86_CAP_DESCRIPTORS |
 			     PLEX86_CAP_SYSCALL_EXACT | PLEX86_CAP_SELECTORS;
 	const uint32_t always = PLEX86_FOUND_HYPERCALL | PLEX86_FOUND_PKRU;
+	const uint32_t strictly = always | PLEX86_FOUND_RDPID | PLEX86_FOUND_XCR0;
 	const uint32_t intel = all & ~PLEX86_CAP_TRAP_SYSENTER;
 	const uint32_t amd = intel | PLEX86_CAP_SYSENTER_UD;
 
-	is(plex86_filter_mask(all, PLEX86_MODE_64, true, true), always,
+	is(plex86_filter_mask(all, PLEX86_MODE_64, true, 0, false), always,
 	   "an engine that traps all: hypercalls and RDPKRU remain");
-	is(plex86_filter_mask(all, PLEX86_MODE_32, true, true), always, "in 32-bit code too");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_CPUID, PLEX86_MODE_64, true, false),
+	is(plex86_filter_mask(all, PLEX86_MODE_32, true, 0, false), always, "in 32-bit code too");
+	is(plex86_filter_mask(all, PLEX86_MODE_64, true, 1, false), always | PLEX86_FOUND_RDPID,
+	   "and RDPID where it does not read 0");
+	is(plex86_filter_mask(all, PLEX86_MODE_64, true, 0, true), strictly,
+	   "strict: RDPID, XGETBV and XSAVE too, which no engine has exactly");
+	is(plex86_filter_mask(all, PLEX86_MODE_32, true, 1, true), strictly, "in 32-bit code too");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_CPUID, PLEX86_MODE_64, true, 0, false),
 	   always | PLEX86_FOUND_CPUID, "CPUID by TRAP_CPUID");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, PLEX86_MODE_64, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, PLEX86_MODE_64, true, 0, false),
 	   always | PLEX86_FOUND_TSC_64 | PLEX86_FOUND_RDPID,
 	   "RDPID by TRAP_TSC, and RDTSC, but not within other instructions");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, PLEX86_MODE_COMPAT, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, PLEX86_MODE_COMPAT, true, 0, false),
 	   always | PLEX86_FOUND_TSC_32 | PLEX86_FOUND_RDPID, "in 32-bit code");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, PLEX86_MODE_64, true, true),
-	   always | PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID, "strict: its bytes");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_TSC, PLEX86_MODE_64, true, 0, true),
+	   strictly | PLEX86_FOUND_TSC | PLEX86_FOUND_PMC, "strict: its bytes, and RDPMC's");
 	is(plex86_filter_mask((all & ~PLEX86_CAP_TRAP_TSC) | PLEX86_CAP_TSC_SWITCH, PLEX86_MODE_64,
-			      true, false),
+			      true, 0, false),
 	   always | PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID, "and where it can be made to trap");
 	is(plex86_filter_mask((all & ~PLEX86_CAP_TRAP_TSC) | PLEX86_CAP_EXEC_ONLY, PLEX86_MODE_64,
-			      true, false),
+			      true, 0, false),
 	   always | PLEX86_FOUND_TSC | PLEX86_FOUND_RDPID, "or replaced in a copy");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_XCR0, PLEX86_MODE_64, true, false),
-	   always | PLEX86_FOUND_XCR0, "XGETBV by XCR0");
-	is(plex86_filter_mask(all, PLEX86_MODE_64, false, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_XCR0, PLEX86_MODE_64, true, 0, false),
+	   always | PLEX86_FOUND_XCR0, "XGETBV and XSAVE by XCR0");
+	is(plex86_filter_mask(all, PLEX86_MODE_64, false, 0, false),
 	   always | PLEX86_FOUND_FSGSBASE, "RDFSBASE by the guest's CR4");
-	is(plex86_filter_mask(intel, PLEX86_MODE_COMPAT, true, false),
+	is(plex86_filter_mask(intel, PLEX86_MODE_COMPAT, true, 0, false),
 	   always | PLEX86_FOUND_SYSENTER | PLEX86_FOUND_SYSCALL_INSN,
 	   "32-bit SYSENTER by TRAP_SYSENTER, and SYSCALL, whoever the host says it is");
-	is(plex86_filter_mask(amd, PLEX86_MODE_COMPAT, true, false),
+	is(plex86_filter_mask(amd, PLEX86_MODE_COMPAT, true, 0, false),
 	   always | PLEX86_FOUND_SYSCALL_INSN, "on AMD SYSCALL, as an instruction");
-	is(plex86_filter_mask(amd, PLEX86_MODE_32, true, true), always | PLEX86_FOUND_SYSCALL,
+	is(plex86_filter_mask(amd, PLEX86_MODE_32, true, 0, true), strictly | PLEX86_FOUND_SYSCALL,
 	   "strict: its bytes");
-	is(plex86_filter_mask(intel, PLEX86_MODE_64, true, false),
+	is(plex86_filter_mask(intel, PLEX86_MODE_64, true, 0, false),
 	   always | PLEX86_FOUND_SYSENTER, "64-bit SYSENTER too");
 	is(plex86_filter_low(intel, true), 0, "but not SYSCALL, which 32-bit code does not have there");
-	is(plex86_filter_mask(amd, PLEX86_MODE_64, true, false), always,
+	is(plex86_filter_mask(amd, PLEX86_MODE_64, true, 0, false), always,
 	   "not on AMD, where it is #UD");
 	is(plex86_filter_low(amd, false), PLEX86_FOUND_SYSCALL_INSN,
 	   "but SYSCALL there, where a far jump may make it 32-bit code's");
 	is(plex86_filter_low(amd, true), PLEX86_FOUND_SYSCALL, "strict: its bytes");
 	is(plex86_filter_low(all | PLEX86_CAP_SYSENTER_UD, true), 0, "unless it traps");
-	is(plex86_filter_mask(all | PLEX86_CAP_REX2, PLEX86_MODE_64, true, false),
+	is(plex86_filter_mask(all | PLEX86_CAP_REX2, PLEX86_MODE_64, true, 0, false),
 	   always | PLEX86_FOUND_REX2, "REX2 where the host has it");
-	is(plex86_filter_mask(all | PLEX86_CAP_LA57, PLEX86_MODE_64, true, false),
+	is(plex86_filter_mask(all | PLEX86_CAP_LA57, PLEX86_MODE_64, true, 0, false),
 	   always | PLEX86_FOUND_FSGSBASE, "WRFSBASE where it takes 57 bits");
-	is(plex86_filter_mask(all | PLEX86_CAP_BASES_LOST, PLEX86_MODE_64, true, false),
+	is(plex86_filter_mask(all | PLEX86_CAP_BASES_LOST, PLEX86_MODE_64, true, 0, false),
 	   always | PLEX86_FOUND_FSGSBASE, "or is forgotten");
-	is(plex86_filter_mask(all | PLEX86_CAP_INTN_TAKEN, PLEX86_MODE_64, true, false),
+	is(plex86_filter_mask(all | PLEX86_CAP_INTN_TAKEN, PLEX86_MODE_64, true, 0, false),
 	   always | PLEX86_FOUND_INTN_64, "INT n where some are a hypervisor's");
-	is(plex86_filter_mask(all | PLEX86_CAP_INTN_TAKEN, PLEX86_MODE_32, true, true),
-	   always | PLEX86_FOUND_INTN_32, "in 32-bit code, and with strict no more");
-	is(plex86_filter_mask(all | PLEX86_CAP_NT_LOST, PLEX86_MODE_64, true, false),
+	is(plex86_filter_mask(all | PLEX86_CAP_INTN_TAKEN, PLEX86_MODE_32, true, 0, true),
+	   strictly | PLEX86_FOUND_INTN_32, "in 32-bit code, and with strict no more");
+	is(plex86_filter_mask(all | PLEX86_CAP_NT_LOST, PLEX86_MODE_64, true, 0, false),
 	   always | PLEX86_FOUND_NT_64, "POPF where NT is lost");
-	is(plex86_filter_mask(all | PLEX86_CAP_NT_LOST, PLEX86_MODE_COMPAT, true, false),
+	is(plex86_filter_mask(all | PLEX86_CAP_NT_LOST, PLEX86_MODE_COMPAT, true, 0, false),
 	   always | PLEX86_FOUND_NT_32, "in 32-bit code");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, 0, false),
 	   always | PLEX86_FOUND_UMIP_64, "SGDT by TRAP_UMIP, as an instruction");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_COMPAT, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_COMPAT, true, 0, false),
 	   always | PLEX86_FOUND_UMIP_32, "in 32-bit code");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, true),
-	   always | PLEX86_FOUND_UMIP, "strict: its bytes");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, PLEX86_MODE_64, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_TRAP_UMIP, PLEX86_MODE_64, true, 0, true),
+	   strictly | PLEX86_FOUND_UMIP, "strict: its bytes");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, PLEX86_MODE_64, true, 0, false),
 	   always | PLEX86_FOUND_SELECTOR_64, "LAR by DESCRIPTORS, as an instruction");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, PLEX86_MODE_32, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, PLEX86_MODE_32, true, 0, false),
 	   always | PLEX86_FOUND_SELECTOR_32, "in 32-bit code");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, PLEX86_MODE_64, true, true),
-	   always | PLEX86_FOUND_SELECTOR, "strict: its bytes");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_64, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_DESCRIPTORS, PLEX86_MODE_64, true, 0, true),
+	   strictly | PLEX86_FOUND_SELECTOR, "strict: its bytes");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_64, true, 0, false),
 	   always | PLEX86_FOUND_INT80_64, "INT 80 by SYSCALL_EXACT, as an instruction");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_COMPAT, true, false),
+	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_COMPAT, true, 0, false),
 	   always, "in 64-bit code only");
-	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_COMPAT, true, true),
-	   always | PLEX86_FOUND_INT80, "strict: its bytes, everywhere in long mode");
+	is(plex86_filter_mask(all & ~PLEX86_CAP_SYSCALL_EXACT, PLEX86_MODE_COMPAT, true, 0, true),
+	   strictly | PLEX86_FOUND_INT80, "strict: its bytes, everywhere in long mode");
 	is(plex86_filter_bytes(PLEX86_FOUND_SELECTOR_64 | PLEX86_FOUND_CPUID),
 	   PLEX86_FOUND_SELECTOR | PLEX86_FOUND_CPUID, "instructions have bytes");
 	is(plex86_filter_bytes(PLEX86_FOUND_SEGMENT), PLEX86_FOUND_SEGMENT, "but for these");

@@ -337,6 +337,46 @@ static void syscalls_trapped(void)
 	end("SYSCALL with breakpoints");
 }
 
+/* The module shows 0, which is what the guest has, until it has something else. */
+static void rdpid(void)
+{
+	begin(PAGING_LONG);
+	engine.caps.max_traps = 0;
+	put(frame[0] + 0x100, "\xf3\x0f\xc7\xf8", 4);
+	vm_core(2, false);
+	ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+	vm.env.tsc_aux = 1;
+	prot_after(CODE + PAGE, 2);
+	ok(!(engine_prot(CODE) & PLEX86_PROT_EXEC));
+	exec(CODE + 0x100);
+	ok(!(prot_after(CODE, 100) & PLEX86_PROT_EXEC));
+	end("RDPID where it is not 0");
+}
+
+/* What an engine that can do most has inexactly, and one that can do little leaves to the host. */
+static void inexact(bool strict)
+{
+	begin(PAGING_LONG);
+	engine.caps.max_traps = 0;
+	engine.caps.flags |= PLEX86_CAP_XCR0;
+	put(frame[0] + 0x100, "\x0f\xc7\xf8", 3);
+	put(frame[1] + 0x100, "\x0f\xae\x20", 3);
+	put(frame[2] + 0x100, "\x0f\x33", 2);
+	vm_core(2, strict);
+	is(!(prot_after(CODE, 3) & PLEX86_PROT_EXEC), strict, "RDPID");
+	is(!(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC), strict, "XSAVE");
+	ok(prot_after(CODE + 2 * PAGE, 3) & PLEX86_PROT_EXEC);
+	end(strict ? "what is inexact, strict=1" : "what is inexact, and may be");
+
+	begin(PAGING_LONG);
+	engine.caps.max_traps = 0;
+	engine.caps.flags &= ~(PLEX86_CAP_TRAP_TSC | PLEX86_CAP_TSC_SWITCH);
+	put(frame[0] + 0x100, "\x0f\x33", 2);
+	vm_core(2, strict);
+	is(!(prot_after(CODE, 3) & PLEX86_PROT_EXEC), strict, "RDPMC, where it need not trap");
+	end(strict ? "RDPMC, strict=1" : "RDPMC");
+}
+
 /* IRET with RF set would pass over them. */
 static void strictly(void)
 {
@@ -364,6 +404,9 @@ int main(void)
 	syscalls(true, true);
 	syscalls_trapped();
 	width_changes();
+	rdpid();
+	inexact(false);
+	inexact(true);
 	strictly();
 	return tap_done();
 }

@@ -326,9 +326,9 @@ void check_space(struct plex86_space *s);
  */
 enum sensitive {
 	HARMLESS,
-	FORBIDDEN,	/* CPUID, XGETBV, VMCALL, VMMCALL, memory forms of XSAVE and its like */
+	FORBIDDEN,	/* CPUID, VMCALL, VMMCALL; XGETBV, memory forms of XSAVE and its like without CAP_XCR0 */
 	READS_TSC,	/* RDTSC, RDTSCP: traps with CAP_TRAP_TSC, and in spaces with trap_tsc() */
-	READS_PID,	/* RDPID: traps with CAP_TRAP_TSC */
+	READS_PID,	/* RDPID: reads 0 with CAP_TRAP_TSC, which may be right */
 };
 
 enum sensitive sensitive_kind(const uint8_t *op, unsigned int left);

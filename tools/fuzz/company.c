@@ -17,7 +17,7 @@ bool runs_apart(const struct maker *m, const struct fuzz_case *c)
 	const bool code32 = m->kind.code32;
 	const uint32_t caps = PLEX86_CAP_TRAP_TSC | PLEX86_CAP_INTN_TAKEN | PLEX86_CAP_NT_LOST;
 	const uint32_t mask = plex86_filter_mask(caps, code32 ? PLEX86_MODE_32 : PLEX86_MODE_64,
-						 true, false) |
+						 true, 0, false) |
 			      (code32 ? PLEX86_FOUND_SEGMENT_32 : PLEX86_FOUND_SEGMENT_64);
 	uint8_t page[FUZZ_PAGE];
 	uint32_t bytes;
