@@ -19,6 +19,7 @@ struct plex86_run {
 	uint64_t own_ns;	/* the guest's own time, warm */
 	uint64_t cost_ns;	/* what all runs together took of the host besides ... */
 	uint64_t maps_ns;	/* ... of which the present one's mapping */
+	unsigned int maps;	/* operations of that */
 };
 
 /* ---- slice_filter.c ---- */

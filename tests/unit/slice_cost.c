@@ -9,6 +9,7 @@
 
 #define CODE	UINT64_C(0x400000)
 #define FOREIGN	(CODE + PAGE)
+#define DATA	UINT64_C(0x10000000)
 #define TRIP	10000
 
 static struct tables t;
@@ -181,6 +182,41 @@ static void inherited(void)
 	end("a new space");
 }
 
+/* Nor is it the guest's own that pages which were mapped a moment ago are cold. */
+static void cold(void)
+{
+	const unsigned int pages = 16;
+	uint64_t before, entry;
+	unsigned int i;
+
+	begin();
+	engine.script = NULL;
+	for (i = 0; i < pages; i++) {	/* not beside each other: each is an operation */
+		tables_map(&t, DATA + 2 * i * PAGE, frame_alloc(), P_USER);
+		ok(vm_native(ACT_WRITE, DATA + 2 * i * PAGE));
+	}
+	engine.script = calls;
+	kernel = true;
+	ran_ns = TRIP;
+	vm.cpu.rip = CODE;
+	vm_slice_only();
+	ran_ns = TRIP + 2000 + pages * 500;
+	before = account()->length;
+	vm.cpu.rip = CODE;
+	vm_slice_only();
+	is(account()->length - before, pages * 500 * PLEX86_NATIVE_INSNS_PER_NS,
+	   "what is beyond a trip and cold caches is the guest's own");
+	for (i = 0; i < pages; i++) {
+		entry = tables_entry(&t, DATA + 2 * i * PAGE, 1, false);
+		tables_entry_write(&t, entry, tables_entry_read(&t, entry) & ~P_W);
+	}
+	before = account()->length;
+	vm.cpu.rip = CODE;
+	vm_slice_only();
+	is(account()->length - before, 0, "but not if as many pages were write-protected before, by a fork()");
+	end("a run behind changes of the page tables");
+}
+
 /* Nothing is counted once the kernel has been entered, nor in another process. */
 static void interrupted(void)
 {
@@ -264,6 +300,7 @@ int main(void)
 	work();
 	steady();
 	inherited();
+	cold();
 	interrupted();
 	blame();
 	refused();
