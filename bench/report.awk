@@ -49,7 +49,7 @@ function faster_by(a, b,    r, x, k, sum, low, high) {
 		if (x > high) high = x
 	}
 	if (!k) return 0
-	if (k > 1) pair_spread = sprintf(" %3.0f%%", 100 * (high - low))
+	if (k > 1) pair_spread = sprintf(" %3.0f%%", 100 * (high - low) / exp(sum / k))
 	return exp(sum / k)
 }
 

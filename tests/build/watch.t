@@ -38,7 +38,7 @@ between() {	# between FROM TO LEAST [MOST]: hundredths of a second
 run
 tap_is "the command's status" $? 3
 tap "all lines are there" test "$(cut -f 2 "$work/said" | head -n 3 | tr '\n' ' ')" = "begin slept worked "
-tap "time passes while a command sleeps" between begin slept 100
+tap "time passes while a command sleeps" between begin slept 90
 run -c
 status=$?
 if grep -q 'cannot count CPU time' "$work/error"; then
@@ -46,7 +46,7 @@ if grep -q 'cannot count CPU time' "$work/error"; then
 else
 	tap_is "with -c, the status" "$status" 3
 	tap "CPU time does not" between begin slept 0 50
-	tap "it does while a grandchild works for which nobody waits" between slept worked 90
+	tap "it does while a grandchild works for which nobody waits" between slept worked 80
 fi
 tap "a word on usage" grep -q 'usage: watch' <("$watch" 2>&1)
 tap_done

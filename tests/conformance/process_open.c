@@ -230,8 +230,11 @@ static int says_who_traces(void)
 	}
 	if (pid < 0 || waitpid(pid, &status, WUNTRACED) != pid ||
 	    ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_EXITKILL | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
-		   PTRACE_O_TRACECLONE) || kill(pid, SIGCONT))
+		   PTRACE_O_TRACECLONE) || kill(pid, SIGCONT)) {
+		if (pid > 0)
+			kill(pid, SIGKILL);
 		return CANNOT;
+	}
 	while ((who = waitpid(-1, &status, __WALL)) > 0) {
 		if (WIFSTOPPED(status))
 			ptrace(PTRACE_CONT, who, 0, 0);

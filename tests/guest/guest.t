@@ -118,7 +118,7 @@ strict=$strict, handover=always, stats=$stats" bochs "$image"
 
 # The trap table by itself.  Nothing spins, so that no timer tick counts, nor much that runs in any
 # case.  475 it was on an Intel host with protection keys, and 389 when no case had its pages' bits
-# set; others leave more to Bochs.
+# set; others leave more to Bochs, and there this says only that it is not all.
 traps_least=250
 if grep -q -m 1 GenuineIntel /proc/cpuinfo && grep -q -m 1 '^flags.* ospke' /proc/cpuinfo; then
 	traps_least=430

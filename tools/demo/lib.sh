@@ -64,7 +64,8 @@ times() {	# times FILE GUEST KIND [STATUS]
 }
 
 # Runs a command so that a signal's trap runs at once and not after it; the trap
-# is end_child.  Ctrl-C and kill, even kill -9, then leave nothing behind.
+# is end_child.  Ctrl-C and kill, even kill -9, then leave nothing behind (but for kill -9 of
+# bench/run --together).
 child=''
 end_child() {
 	trap - INT TERM HUP
