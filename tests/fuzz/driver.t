@@ -33,8 +33,9 @@ fuzz() {
 tap "random instructions: no difference that is not explained" \
 	fuzz "${PLEX86_FUZZ_DRIVER_CASES:-1000}" 1 engine=driver
 tail -n 1 "$work/log" | tap_diag
+# Of the entries to user code, a busy machine makes many more by timer ticks; each case is one at least.
 tap_is "and most of them ran natively" \
-	"$(awk '/^Natively:/ { print ($2 > $4 / 2) }' "$work/log")" 1
+	"$(awk -v cases="${PLEX86_FUZZ_DRIVER_CASES:-1000}" '/^Natively:/ { print ($2 > cases * 0.9) }' "$work/log")" 1
 if [ -d "$FUZZ_OUT/chunk/1" ] && ! [ -e "$FUZZ_OUT/chunk/1/whole" ]; then
 	tap_skip "what the host's CPU explains" "plex86.ko runs on this machine's own CPU"
 	tap_done
