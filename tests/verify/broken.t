@@ -68,10 +68,10 @@ matched() {		# matched WHERE LEAST: flips
 engine_runs32 process && runs32=yes || runs32=
 while read -r where every least bits groups spin; do
 	if [ "$bits" = 32 ] && [ -z "$runs32" ]; then
-		tap_skip "a bit flipped in a $where, in 32-bit code" "this host runs none"
+		tap_skip "a bit flipped in 32-bit code, $where" "this host runs none"
 		continue
 	fi
-	tap "a run of $bits-bit code with a bit flipped in a $where now and then" \
+	tap "a run of $bits-bit code with a bit flipped now and then, $where" \
 		broken "$where" "$every" "$bits" "$groups" "$spin"
 	tap "each is found" matched "$where" "$least"
 	tap_is "as many as verify mode counts" "$(grep -c '^found' "$work/$where.flips")" \
@@ -81,9 +81,7 @@ while read -r where every least bits groups spin; do
 	tap "the guest saw none" "$top_srcdir/tests/guest/compare-logs" \
 		-k "$top_srcdir/tests/guest/limits-process" "$work/plain$bits-$groups.log" "$work/$where.log"
 done <<-'END'
-	register 2 10 64 0x30 200000
-	flag 2 10 64 0x30 200000
-	vector 2 10 64 0x30 200000
+	any 2 30 64 0x30 200000
 	any 20 10 32 0x30 200000
 	memory 1 20 64 2 300
 	memory 1 2 32 0x30 200000
