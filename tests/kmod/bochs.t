@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Bochs with engine=driver in the emulated host: the test kernel in long mode, group by group,
-# as each has to run natively for its part; what the engine does not do exactly with strict=1,
+# Bochs with engine=driver in the emulated host: the test kernel in long mode, most groups by
+# themselves, as each has to run natively for its part; what the engine does not do exactly with strict=1,
 # too; and the 32-bit kernel, segments and sensitive instructions in its three paging modes.
 # "make check-kmod" has all groups in all modes, longer spins, and the policy.
 tk64=$top_builddir/tests/guest/tk64.img tk32=$top_builddir/tests/guest/tk32.img
