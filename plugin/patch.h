@@ -22,10 +22,12 @@
 #define PLEX86_PATCH_TRAP	0xf4
 
 /*
- * Writes the page at @code to @copy, with traps for all findings in @mask (see
- * filter.h; not PLEX86_FOUND_DECODED) that begin and end in it.
+ * Writes the page at @code to @copy, with traps for all findings in @mask (what
+ * plex86_filter_bytes() makes of them) that begin and end in it; of those that are
+ * PLEX86_FOUND_UNSCANNED where they seem to be instructions, but for the page's first bytes.
  * @long_mode: 64-bit code may run there too.  Returns the number of bytes that are
- * traps, or -1 if an instruction that begins before the page could contain one.
+ * traps, or -1 if an instruction that begins before the page could contain one, or
+ * if there is no end of them.
  */
 int plex86_patch_page(const uint8_t *code, uint32_t mask, bool long_mode, uint8_t *copy);
 

@@ -20,15 +20,15 @@
 #define TSC_STOPS 32
 
 /*
- * Can an engine be shown a copy of a page with these findings?  Not if one is an instruction that
+ * Can an engine be shown a copy of a page with findings?  Not if one is an instruction that
  * may begin in the page before: a copy doesn't change that.
  */
 static bool may_copy(struct plex86_shadow *s, struct plex86_frame *f, uint64_t la,
-		     plex86_gpa_t gpa, uint32_t found)
+		     plex86_gpa_t gpa)
 {
 	struct plex86_world *w = s->world;
 
-	return (w->caps->flags & PLEX86_CAP_EXEC_ONLY) && !(found & PLEX86_FOUND_UNSCANNED) &&
+	return (w->caps->flags & PLEX86_CAP_EXEC_ONLY) &&
 	       !(f->flags & (PLEX86_FRAME_NO_COPY | PLEX86_FRAME_PRIVATE)) &&
 	       plex86_copy_has_room(&w->copies, gpa.pa >> PLEX86_PAGE_SHIFT) &&
 	       !(plex86_early_findings(s, f, la, plex86_code_bytes(w, gpa)) & PLEX86_FOUND_GUESSED);
@@ -43,7 +43,7 @@ static struct plex86_copy *make_copy(struct plex86_shadow *s, struct plex86_fram
 	struct plex86_copy *copy;
 	uint32_t mask;
 
-	if (!may_copy(s, f, la, gpa, found))
+	if (!may_copy(s, f, la, gpa))
 		return NULL;
 	mask = plex86_filter_mask(caps, PLEX86_MODE_64, false, 1, w->strict) |
 	       plex86_filter_mask(caps, PLEX86_MODE_32, false, 1, w->strict) | s->filter |
@@ -149,7 +149,7 @@ enum plex86_code plex86_code_check(struct plex86_shadow *s, plex86_gva_t la)
 		return PLEX86_CODE_FLIPS;
 	found = f->flags & PLEX86_FRAME_SCANNED ?
 		plex86_findings(s, f, la.la & PLEX86_PAGE_MASK, gpa) : 0;
-	if (found && !may_copy(s, f, la.la & PLEX86_PAGE_MASK, gpa, found))
+	if (found && !may_copy(s, f, la.la & PLEX86_PAGE_MASK, gpa))
 		return PLEX86_CODE_REFUSED;
 	return PLEX86_CODE_OK;
 }

@@ -24,6 +24,21 @@ bool plex86_fault_is_fetch(plex86_gva_t addr, plex86_gva_t rip, uint32_t access)
 	       ((addr.la & ~PLEX86_PAGE_MASK) == 0 && addr.la - rip.la < PLEX86_MAX_INSN);
 }
 
+/*
+ * May a page be mapped as code before native code goes there?  Without NX all data can be executed;
+ * as a copy it could not be read any more.
+ */
+static bool seems_code(struct plex86_node *n, unsigned int index, struct plex86_frame *f,
+		       struct plex86_view v)
+{
+	struct plex86_shadow *s = n->shadow;
+
+	if (!(v.allowed & PLEX86_PROT_EXEC) || (v.allowed & PLEX86_PROT_WRITE) || f->nwrite)
+		return false;
+	return s->paging.nxe || !plex86_code_bytes(s->world, v.frame) ||
+	       !plex86_findings(s, f, n->base + ((uint64_t)index << PLEX86_PAGE_SHIFT), v.frame);
+}
+
 /* What is mapped unasked: code beside code, and data beside data. */
 static void map_neighbour(struct plex86_node *n, unsigned int index, bool code)
 {
@@ -33,7 +48,7 @@ static void map_neighbour(struct plex86_node *n, unsigned int index, bool code)
 
 	if (!want || !f || (n->prot[index] && !(code && n->prot[index] == PLEX86_PROT_READ)))
 		return;
-	if (code && (want & PLEX86_PROT_EXEC) && !(want & PLEX86_PROT_WRITE) && !f->nwrite) {
+	if (code && seems_code(n, index, f, v)) {
 		if (plex86_map(n, index, v.frame, want))
 			return;
 	}

@@ -47,6 +47,29 @@ static void copy_of_decoded(void)
 	end("no copy where an instruction goes on from the page before");
 }
 
+/* A copy can't be read: where all data can be executed, none is made before code goes there. */
+static void copies_beside_code(void)
+{
+	static const int modes[] = { PAGING_LONG, PAGING_32 };
+	unsigned int i, k;
+
+	for (i = 0; i < 2; i++) {
+		begin(modes[i]);
+		engine.caps.flags |= PLEX86_CAP_EXEC_ONLY;
+		engine.caps.flags &= ~PLEX86_CAP_TRAP_CPUID;
+		for (k = 0; k < 4; k++)
+			tables_map(&t, CODE + k * PAGE, frame[k], P_USER & ~P_W);
+		put(frame[3] + 0x100, "\x0f\xa2", 2);
+		vm_core(2, false);
+		ok(prot_after(CODE, 3) & PLEX86_PROT_EXEC);
+		is(engine_prot(CODE + 2 * PAGE), PLEX86_PROT_READ | PLEX86_PROT_EXEC, "without findings");
+		is(engine_prot(CODE + 3 * PAGE), i ? PLEX86_PROT_READ : PLEX86_PROT_EXEC,
+		   i ? "data, as it seems" : "with NX: a copy at once");
+		is(prot_after(CODE + 3 * PAGE, 1), PLEX86_PROT_EXEC, "a copy");
+		end("copies beside code");
+	}
+}
+
 /* RDTSC traps in a space that needs it, by a switch and not by one of four places. */
 static void tsc(void)
 {
@@ -318,6 +341,7 @@ int main(void)
 	second_surprise();
 	copies();
 	copy_of_decoded();
+	copies_beside_code();
 	tsc();
 	tsc_instead_of_copies();
 	tsc_untrapped();

@@ -60,6 +60,8 @@ static void selectors(void)
 		0x00cff3002000ffff, 0x01cff3001000ffff, 0x00cff3001000fffe, 0x00cff1001000ffff,
 		0x00cf73001000ffff, 0x00cfe3001000ffff, 0x008ff3001000ffff, 0,
 	};
+	const struct plex86_copies *copies;
+	const struct plex86_copy *copy;
 	unsigned int i;
 
 	/* Wine's are in an LDT. */
@@ -152,6 +154,25 @@ static void selectors(void)
 	exec(CODE + 0x100);
 	exec(CODE + 0x201);
 	end("breakpoints at uses of segments");
+
+	/* Copies, where the engine can hide them: what seems to be one traps, and nothing else. */
+	begin_other(0);
+	engine.caps.flags |= PLEX86_CAP_EXEC_ONLY;
+	put(frame[0] + 0x100, "\x66\x8c\xe0", 3);
+	put(frame[0] + 0x200, "\xb8\x8c\xe0\x00\x00", 5);	/* mov $0xe08c,%eax */
+	put(frame[1] + 10, "\x8c\xe0", 2);
+	vm_core(2, false);
+	is(prot_after(CODE, 3), PLEX86_PROT_EXEC, "a copy");
+	copies = &vm.core->world.copies;
+	copy = plex86_copy_find(&vm.core->world.copies, frame[0] >> PLEX86_PAGE_SHIFT);
+	ok(plex86_copy_traps(copies, copy, vm_host(frame[0]), 0x100));
+	ok(plex86_copy_traps(copies, copy, vm_host(frame[0]), 0x101));
+	ok(!plex86_copy_traps(copies, copy, vm_host(frame[0]), 0x201));
+	exec(CODE + 0x100);
+	exec(CODE + 0x101);
+	exec(CODE + 0x200);
+	ok(!(prot_after(CODE + PAGE, 3) & PLEX86_PROT_EXEC));	/* as for breakpoints, below */
+	end("a copy in which uses of segments trap");
 
 	/* The page before, which comes later, says that the bytes are an instruction. */
 	begin_other(0);

@@ -110,6 +110,18 @@ static void places(void)
 	put(PAGE - 1, "\x0f", 1);
 	is(plex86_patch_page(page, ALL, true, copy), 0, "what ends in the next page is not ours");
 	is(plex86_patch_page(page, 0, true, copy), 0, "nothing is looked for");
+
+	/* What is sensitive as an instruction only: MOV from CS, and a constant with its bytes. */
+	memset(page, 0x90, PAGE);
+	put(1000, "\x66\x8c\xc8", 3);
+	put(2000, "\xb8\x8c\xc8\x00\x00", 5);
+	is(plex86_patch_page(page, PLEX86_FOUND_SEGMENT_32, false, copy), 2, "an instruction and its prefix");
+	is(memcmp(copy + 1000, "\xf4\xf4\xc8", 3), 0, "which trap");
+	is(memcmp(copy + 2000, page + 2000, 5), 0, "a constant does not");
+	is(altered(false), -1, "and nothing else is altered");
+	is(plex86_patch_page(page, PLEX86_FOUND_CPUID, false, copy), 0, "nor if it is not looked for");
+	memset(page, 0x1e, PAGE);			/* push %ds */
+	is(plex86_patch_page(page, PLEX86_FOUND_SEGMENT_32, false, copy), PAGE - 64, "all but the first bytes");
 }
 
 /* Bytes as they come in code: short jumps, moves, prefixes, and what is looked for. */
@@ -141,7 +153,7 @@ static void at_random(void)
 		random_page(&seed, i % 7);
 		/* Random bytes have some of their own; the first ones must not. */
 		memset(page, 0x90, 64);
-		n = plex86_patch_page(page, ALL, long_mode, copy);
+		n = plex86_patch_page(page, ALL | (i % 3 ? 0 : PLEX86_FOUND_SEGMENT), long_mode, copy);
 		if (n < 0)
 			continue;
 		pages++;
