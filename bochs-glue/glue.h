@@ -31,6 +31,7 @@ void plex86_export_vec(struct plex86_vec *vec);
 void plex86_import_vec(const struct plex86_vec *vec);
 
 // ram.cc
+void plex86_cpu_huge_pages(void);
 Bit8u *plex86_ram_alloc(Bit64u bytes, Bit64u scratch);
 void plex86_ram_free(Bit8u *ram);
 bool plex86_ram_object(int *fd, void **ram, Bit64u *size);

@@ -205,7 +205,9 @@ static void unspent(Bit32u ticks)
 // Memory is allocated before devices are initialised, but after bochsrc was read.
 static Bit8u *ram_alloc(Bit64u bytes)
 {
-  return enabled() ? plex86_ram_alloc(bytes, scratch_size()) : NULL;
+  if (! enabled()) return NULL;
+  plex86_cpu_huge_pages(); // before it is used
+  return plex86_ram_alloc(bytes, scratch_size());
 }
 
 // Bochs frees it before it ends the plugins; the engine must not outlive it.

@@ -24,6 +24,10 @@ static Bit64u ram_bytes; // what Bochs has asked for, and scratch memory behind 
 #define MFD_NOEXEC_SEAL 8
 #endif
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 // Hosts may want to be told that it is no program (sysctl vm.memfd_noexec); older ones can't be.
 static int memory_object(void)
 {
@@ -57,6 +61,17 @@ static int set_size(int fd, Bit64u bytes)
   sigaction(SIGXFSZ, &old, NULL);
   errno = err;
   return ret;
+}
+
+// Bochs's CPU holds its decoded instructions, 25 MB, and after some milliseconds of native code
+// the host's TLB knows little of that. A hint: hosts with THP "never" ignore it.
+void plex86_cpu_huge_pages(void)
+{
+  size_t first = (size_t) BX_CPU(0), end = first + sizeof(BX_CPU_C);
+
+  first = (first + 0xfff) & ~(size_t) 0xfff;
+  madvise((void *) first, (end & ~(size_t) 0xfff) - first, MADV_HUGEPAGE);
+  madvise((void *) first, (end & ~(size_t) 0xfff) - first, MADV_COLLAPSE); // what is in use already
 }
 
 Bit8u *plex86_ram_alloc(Bit64u bytes, Bit64u scratch)

@@ -114,6 +114,8 @@ void plex86_xstate_from_vec(const struct plex86_xstate_layout *layout,
 	if (bv & PLEX86_X_AVX)
 		bv |= PLEX86_X_SSE;
 	memcpy(out + HEADER_BV, &bv, sizeof(bv));
+	bv = plex86_xstate_in_use(layout, image);
+	memcpy(out + HEADER_BV, &bv, sizeof(bv));
 }
 
 uint64_t plex86_xstate_to_vec(const struct plex86_xstate_layout *layout,
@@ -149,10 +151,7 @@ uint64_t plex86_xstate_to_vec(const struct plex86_xstate_layout *layout,
 
 static int all_zero(const uint8_t *p, uint32_t size)
 {
-	while (size--)
-		if (*p++)
-			return 0;
-	return 1;
+	return !*p && !memcmp(p, p + 1, size - 1);
 }
 
 uint64_t plex86_xstate_in_use(const struct plex86_xstate_layout *layout, const void *image)

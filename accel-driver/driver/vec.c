@@ -61,10 +61,8 @@ long drv_vec_enter(struct plex86_engine *engine, struct plex86_run *run,
 	void *image = engine->image;
 	long ret;
 
-	if (!same || !engine->image_valid) {
+	if (!same || !engine->image_valid)
 		plex86_xstate_from_vec(&engine->layout, vec, enabled, image, engine->layout.size);
-		set_bv(image, plex86_xstate_in_use(&engine->layout, image));
-	}
 	if (engine->has_xsave) {
 		/* What is not stored keeps its bit: it must not come back later. */
 		set_bv(image, get_bv(image) & enabled);

@@ -66,14 +66,20 @@ static void test_round_trips(const char *vendor, const struct plex86_xstate_leaf
 
 	/* Said to be valid, and initial: not in use; of AVX, SSE's bit says where MXCSR is. */
 	for (set = 0, good = 1; set < 64; set++) {
-		uint64_t used = (set & 7) | (uint64_t)(set >> 3 & 7) << 5;
+		uint64_t used = (set & 7) | (uint64_t)(set >> 3 & 7) << 5, want;
 
+		want = used | (used & PLEX86_X_AVX ? PLEX86_X_SSE : 0);
 		fill(&in, set + 1, used);
 		plex86_xstate_from_vec(&l, &in, ~UINT64_C(0), image, l.size);
 		bv = ALL;
 		memcpy(image + BV, &bv, 8);
-		good &= plex86_xstate_in_use(&l, image) ==
-			(used | (used & PLEX86_X_AVX ? PLEX86_X_SSE : 0));
+		good &= plex86_xstate_in_use(&l, image) == want;
+		/* The same of registers that hold what they begin with. */
+		plex86_xstate_to_vec(&l, image, ~UINT64_C(0), &in);
+		good &= in.valid == ALL;
+		plex86_xstate_from_vec(&l, &in, ~UINT64_C(0), image, l.size);
+		memcpy(&bv, image + BV, 8);
+		good &= bv == want;
 	}
 	tap_ok(good, "%s: what is initial is not in use", vendor);
 
