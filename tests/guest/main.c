@@ -153,6 +153,7 @@ static void run_groups(void)
 		tests_pages();
 		tests_levels();
 		tests_places();
+		tests_video();
 		tests_control();
 		tests_pkey();
 		tests_code();

@@ -9,6 +9,7 @@
 #define D	P_D
 #define VA	((ulong)U_TEST)
 #define VB	((ulong)U_TEST + 0x10000)
+#define PCI_STDVGA 0x11111234u		/* of Bochs and QEMU */
 
 static inline u64 bits(u64 va)
 {

@@ -6,7 +6,6 @@
 #include "pages.h"
 
 #define MSR_APICBASE 0x1b
-#define PCI_STDVGA 0x11111234u		/* of Bochs and QEMU */
 #define PCI_OVER_RAM 0x03000000u	/* 16 MiB of RAM that no other test uses all of */
 
 static void large_page(void)
@@ -160,24 +159,6 @@ static void page_at_canonical_top(void)
 }
 #endif
 
-static void video_memory(void)
-{
-	u32 v = 0;
-
-	map(cur, VA, 0xb8000, P_URW);
-	map(cur, VB, 0xa0000, P_URW);
-	expect(u_store(VA + 160, 0x07420741));
-	expect(u_load(VA + 160, &v) && v == 0x07420741);
-	expect(*(volatile u32 *)phys(0xb8000 + 160) == 0x07420741);
-	*(volatile u32 *)phys(0xb8000 + 160) = 0x07440743;
-	expect(u_load(VA + 160, &v) && v == 0x07440743);
-	expect(u_copy(VA + 320, VA + 160, 4));
-	expect(u_load(VA + 320, &v) && v == 0x07440743);
-	expect(u_store(VB, 0x11223344));
-	expect(u_load(VB, &v));				/* text mode: nothing is there */
-	expect(bits(VA) == (A | D));
-}
-
 static void rom(void)
 {
 	u32 before, v = 0, now;
@@ -315,7 +296,6 @@ void tests_places(void)
 		{ "huge_page", ENV_L4, huge_page },
 		{ "page_at_canonical_top", ENV_L4, page_at_canonical_top },
 #endif
-		{ "video_memory", ENV_ALL, video_memory },
 		{ "rom", ENV_ALL, rom },
 		{ "local_apic", ENV_ALL, local_apic },
 		{ "apic_moved", ENV_ALL, apic_moved },

@@ -137,6 +137,7 @@ void tests_bits(void);
 void tests_pages(void);
 void tests_levels(void);
 void tests_places(void);
+void tests_video(void);
 void tests_control(void);
 void tests_pkey(void);
 void tests_pkey_bochs_differs(void);
