@@ -13,33 +13,20 @@ work=$BUILD/tests/boot-hostile
 rm -rf "$work"
 mkdir -p "$work"
 
-compiled() {		# compiled JOB-FOLDER PROGRAM OPTION...
-	gcc "${@:3}" -O2 -Wall -Wextra -fno-stack-protector -mno-red-zone -o "$1/$2" \
-		"$top_srcdir"/tests/boot/hostile/*.c &&
-		echo "/job/$2" >>"$1/run"
-}
-
-# The 64-bit guest runs 32-bit programs as well, but has no libraries for them.
-made() {		# made GUEST
+made() {		# made GUEST -m64|-m32
 	local job=$work/$1.job
 	mkdir -p "$job" &&
-		if [ "$1" = amd64 ]; then
-			compiled "$job" hostile -m64 && compiled "$job" hostile32 -m32 -static
-		else
-			compiled "$job" hostile -m32
-		fi &&
+		gcc "$2" -O2 -Wall -Wextra -fno-stack-protector -mno-red-zone -o "$job/hostile" \
+			"$top_srcdir"/tests/boot/hostile/*.c &&
+		echo /job/hostile >"$job/run" &&
 		"$top_srcdir/tools/guest/mkguest" "$1" &&
 		"$top_srcdir/tools/guest/mkiso" "$1" "$job" "$work/$1.iso" cryptomgr.notests
 }
 
-# Each program of GUEST comes to its end, after many tries.
 says() {		# says GUEST NAME OPTIONS
-	local programs
-	programs=$(wc -l <"$work/$1.job/run")
 	"$top_srcdir/tools/guest/run" -q 600 -b "$BOCHS" -p "$3" "$work/$1.iso" "$work/$1.$2" &&
 		grep -o '= .*' "$work/$1.$2/said" >"$work/$1.$2.said" &&
-		awk -v programs="$programs" '/^= end$/ { ends += tries > 1000; tries = 0; next } { tries++ }
-			END { exit tries || ends != programs }' "$work/$1.$2.said"
+		tail -n 1 "$work/$1.$2.said" | grep -x '= end' && [ "$(wc -l <"$work/$1.$2.said")" -gt 1000 ]
 }
 
 ran_natively() {
@@ -51,8 +38,10 @@ for guest in amd64 i386; do
 		tap_skip "$guest: hostile" "not now: its packages can't be fetched: $(tail -n 1 <<<"$why")"
 		continue
 	fi
-	tap "$guest: its programs can be made" made "$guest"
-	tap "$guest: they come to their end in plain Bochs" says "$guest" plain enabled=0
+	bits=-m64
+	[ "$guest" = amd64 ] || bits=-m32
+	tap "$guest: the program can be made" made "$guest" $bits
+	tap "$guest: it comes to its end in plain Bochs" says "$guest" plain enabled=0
 	tap "$guest: and accelerated" says "$guest" process \
 		"enabled=1, engine=process, handover=always, stats=$work/$guest.process/stats.json"
 	tap "$guest: each try ends as in plain Bochs" \
