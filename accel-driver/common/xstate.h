@@ -43,9 +43,7 @@ int plex86_xstate_layout_init(struct plex86_xstate_layout *layout, uint64_t xcr0
 /*
  * Write the standard-format image of @vec, @size bytes (>= layout->size; the
  * rest is zeroed).  Only components in @mask are loaded; all others come out in
- * their initial configuration.  XSTATE_BV is plex86_xstate_in_use(): with upper
- * halves of YMM registers that are in use and zero, Intel's CPUs execute SSE
- * instructions more slowly (Optimization Manual, Mixing AVX and SSE), until a VZEROUPPER.
+ * their initial configuration.  XSTATE_BV is plex86_xstate_in_use(), which user code sees.
  */
 void plex86_xstate_from_vec(const struct plex86_xstate_layout *layout,
 			    const struct plex86_vec *vec, uint64_t mask,
