@@ -27,14 +27,29 @@
 #define DISPI_LINEAR	0x41
 #define FRAME_BUFFER	0xe0000000u
 
-static u8 vga_set(u16 port, u8 index, u8 value)
-{
-	u8 was;
+/* What says how memory is reached. */
+static const struct { u16 port; u8 index; } kept[] = {
+	{ SEQ, SEQ_MAP_MASK }, { SEQ, SEQ_MEMORY_MODE }, { GFX, GFX_READ_MAP }, { GFX, GFX_MODE }, { GFX, GFX_MISC },
+};
 
+static void vga_set(u16 port, u8 index, u8 value)
+{
 	outb(port, index);
-	was = inb(port + 1);
 	outb(port + 1, value);
-	return was;
+}
+
+static void vga_save(u8 *was)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(kept); i++) {
+		outb(kept[i].port, kept[i].index);
+		was[i] = inb(kept[i].port + 1);
+	}
+}
+
+static void vga_restore(const u8 *was)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(kept); i++)
+		vga_set(kept[i].port, kept[i].index, was[i]);
 }
 
 static void dispi(u16 index, u16 value)
@@ -75,10 +90,14 @@ static void expect_planes(ulong va, u32 p0, u32 p1, u32 p2, u32 p3)
 
 static void planes(void)
 {
-	u8 mask = vga_set(SEQ, SEQ_MAP_MASK, 1), memory = vga_set(SEQ, SEQ_MEMORY_MODE, 6);
-	u8 mode5 = vga_set(GFX, GFX_MODE, 0), misc = vga_set(GFX, GFX_MISC, 5);
+	u8 was[ARRAY_SIZE(kept)];
 	u32 v = 0;
 
+	vga_save(was);
+	vga_set(SEQ, SEQ_MAP_MASK, 1);
+	vga_set(SEQ, SEQ_MEMORY_MODE, 6);
+	vga_set(GFX, GFX_MODE, 0);
+	vga_set(GFX, GFX_MISC, 5);
 	map(cur, VA, PLANES, P_URW);
 	expect(u_store(VA, 0x11121314));
 	vga_set(SEQ, SEQ_MAP_MASK, 4);
@@ -108,21 +127,19 @@ static void planes(void)
 	vga_set(GFX, GFX_COMPARE, 0);
 	expect(u_load(VA + 64, &v) && v == 0);
 
-	vga_set(GFX, GFX_READ_MAP, 0);
-	vga_set(GFX, GFX_MISC, misc);
-	vga_set(GFX, GFX_MODE, mode5);
-	vga_set(SEQ, SEQ_MEMORY_MODE, memory);
-	vga_set(SEQ, SEQ_MAP_MASK, mask);
+	vga_restore(was);
 }
 
 static void frame_buffer(void)
 {
 	u32 dev = pci_find(PCI_STDVGA), was, v = 1;
+	u8 vga[ARRAY_SIZE(kept)];
 
 	if (dev == -1u) {
 		say("  there is no PCI video adapter\n");
 		return;
 	}
+	vga_save(vga);			/* QEMU's adapter sets these along */
 	was = pci_bar(dev, FRAME_BUFFER);
 	dispi(DISPI_XRES, 640);
 	dispi(DISPI_YRES, 480);
@@ -142,6 +159,7 @@ static void frame_buffer(void)
 	expect(u_load(VA + PAGE, &v) && v == 0x7788);
 	expect(bits(VA) == (A | D) && bits(VB) == A);
 	dispi(DISPI_ENABLE, 0);
+	vga_restore(vga);
 	pci_bar(dev, was);
 }
 
