@@ -38,6 +38,10 @@ echo "*/dr/two" >known
 tap "in any mode" "$compare" -k known a b
 echo "pae/dr/two" >known
 tap "not in another mode" differ "long/dr/two differs" -k known
+sed 's:/dr/:/compat-dr/:' a >c
+sed 's/rax 2/rax 3/' c >d
+echo "*/dr/two" >known
+tap "in compatibility mode too" "$compare" -k known c d
 sed '/two/,$d' a >b
 tap "a test is missing" differ "1 tests are only in a, the first is long/dr/two"
 sed 's/rax 1/rax 1\n rbx 1/' a >b

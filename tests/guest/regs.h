@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * For assembler that is the same program in 32- and 64-bit mode: _ax is the
- * full register, PTR the directive for one, and the markers of user code.
+ * full register, WORD its size, PTR the directive for a pointer of the kernel's,
+ * and the markers of user code.  With -DCOMPAT the 64-bit image's is 32-bit code.
  */
 #ifndef GUEST_REGS_H
 #define GUEST_REGS_H
@@ -9,6 +10,16 @@
 #include "layout.h"
 
 #ifdef __x86_64__
+#define PTR .quad
+#else
+#define PTR .long
+#endif
+
+#if defined(__x86_64__) && !defined(COMPAT)
+#define USER64
+#endif
+
+#ifdef USER64
 #define _ax %rax
 #define _bx %rbx
 #define _cx %rcx
@@ -17,8 +28,8 @@
 #define _di %rdi
 #define _bp %rbp
 #define _sp %rsp
-#define PTR .quad
 #define WORD 8
+#define USER_CS SEL_UCODE64
 #else
 #define _ax %eax
 #define _bx %ebx
@@ -28,8 +39,8 @@
 #define _di %edi
 #define _bp %ebp
 #define _sp %esp
-#define PTR .long
 #define WORD 4
+#define USER_CS SEL_UCODE32
 #endif
 
 /*

@@ -7,6 +7,7 @@
 #define PORT_LOG	0xe9
 
 static const struct trap_case *tc;
+static bool compat;		/* 32-bit code of the 64-bit image */
 
 static u32 memory_hash(void)
 {
@@ -24,6 +25,10 @@ static void set_up(void)
 	u32 i;
 
 	load_blob(tc->start, tc->end);
+	if (compat) {
+		u.cs = SEL_UCODE32;
+		u.ds = u.es = SEL_UDATA;
+	}
 	for (i = 0; i < 64; i++)
 		user_put32(U_DATA + 4 * i, 0x01020304 * i);
 	if (tc->flags & F_AM)
@@ -97,14 +102,24 @@ static void run_case(void)
 	run_variant(false);
 }
 
-void tests_traps(void)
+static void run_table(const char *group, const struct trap_case *end)
 {
-	for (tc = traptab_start; tc < traptab_end; tc++) {
+	for (; tc < end; tc++) {
 		struct test t = { tc->name, ENV_ALL, run_case };
 
 		if ((tc->flags & F_NX && !mode->nx) || (tc->flags & F_NO_NX && mode->nx) ||
 		    (tc->flags & F_AVX && !(fpu_xcr0 & XCR0_AVX)))
 			continue;
-		run_tests("trap", &t, 1);
+		run_tests(group, &t, 1);
 	}
+}
+
+void tests_traps(void)
+{
+	tc = traptab_start;
+	run_table("trap", traptab_end);
+	tc = traptab_compat_start;
+	compat = true;
+	run_table("compat-trap", traptab_compat_end);
+	compat = false;
 }

@@ -2,7 +2,8 @@
 /*
  * A case of the trap table: user code and the trap that must end it, side by
  * side in the assembler source.  TRAP opens a case, END closes it; label 1 is
- * where the trap must leave the instruction pointer.
+ * where the trap must leave the instruction pointer.  The 64-bit image has the
+ * 32-bit cases too, for compatibility mode (-DCOMPAT).
  */
 #ifndef GUEST_TRAPCASE_H
 #define GUEST_TRAPCASE_H
@@ -24,11 +25,18 @@
 #ifdef __ASSEMBLER__
 #include "regs.h"
 
+#ifdef COMPAT
+#define TRAPTAB .traptab_compat
+	.code32
+#else
+#define TRAPTAB .traptab
+#endif
+
 	.macro	TRAPAT name, vec, at, err=0, flags=0, cr2=0
 	.section .rodata.names, "a"
 90:	.asciz	"\name"
-	.section .traptab, "a"
-	.balign	WORD
+	.section TRAPTAB, "a"
+	.balign	8
 	PTR	90b, u_\name, 99f, \vec, \err, \at, \flags, \cr2
 	.section .user, "a"
 u_\name:
@@ -66,5 +74,6 @@ struct trap_case {
 	ulong vec, err, at, flags, cr2;
 };
 extern const struct trap_case traptab_start[], traptab_end[];
+extern const struct trap_case traptab_compat_start[], traptab_compat_end[];
 #endif
 #endif /* GUEST_TRAPCASE_H */

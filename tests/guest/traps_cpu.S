@@ -152,7 +152,7 @@
 1:	.byte	0x3e, 0x66, 0xcd, 0x80
 	END
 
-#ifndef __x86_64__
+#ifndef USER64
 	TRAP	into, 4
 	mov	$0x7f, %al
 	inc	%al
@@ -231,7 +231,7 @@
 1:	.byte	0x8d, 0xc0
 	END
 
-#ifdef __x86_64__
+#ifdef USER64
 	.macro	GONE64 name, bytes:vararg	/* opcodes that 64-bit mode took away */
 	TRAP	ud64_\name, 6
 1:	.byte	\bytes

@@ -2,10 +2,16 @@
 /* Trap cases: page faults of every kind, alignment, x87 and SSE exceptions. */
 #include "trapcase.h"
 
-#ifdef __x86_64__
+#ifdef USER64
 #define LOAD_PTR(value, reg) movabs $value, reg
 #else
 #define LOAD_PTR(value, reg) mov $value, reg
+#endif
+
+#ifdef COMPAT
+#define TOP 0x100000000			/* of what it can address */
+#else
+#define TOP USER_TOP
 #endif
 
 /* ---- data ---- */
@@ -51,6 +57,7 @@
 1:	mov	%eax, U_KERN
 	END
 
+#ifndef COMPAT
 	TRAP	pf_read_kernel_half, 14, 5, 0, PHYSMAP + KERNEL_PA
 	LOAD_PTR(PHYSMAP + KERNEL_PA, _bx)
 1:	mov	(_bx), %eax
@@ -60,9 +67,10 @@
 	LOAD_PTR(PHYSMAP + KERNEL_PA, _bx)
 1:	movl	$0, (_bx)
 	END
+#endif
 
-	TRAP	pf_read_top, 14, 4, 0, USER_TOP + -4
-	LOAD_PTR(USER_TOP - 4, _bx)
+	TRAP	pf_read_top, 14, 4, 0, TOP + -4
+	LOAD_PTR(TOP - 4, _bx)
 1:	mov	(_bx), %eax
 	END
 
@@ -152,7 +160,7 @@
 1:	enter	$16, $0
 	END
 
-#ifndef __x86_64__
+#ifndef USER64
 	TRAP	pf_pusha, 14, 6, 0, U_STACK + -4
 	mov	$U_STACK + 12, %esp
 1:	pusha
@@ -181,10 +189,12 @@
 	jmp	*_ax
 	END
 
+#ifndef COMPAT
 	TRAPAT	pf_jump_kernel_half, 14, PHYSMAP + KERNEL_PA, 5, F_FETCH | F_ABS, PHYSMAP + KERNEL_PA
 	LOAD_PTR(PHYSMAP + KERNEL_PA, _bx)
 	jmp	*_bx
 	END
+#endif
 
 	TRAPAT	pf_nx, 14, U_NX, 5, F_FETCH | F_ABS | F_NX, U_NX
 	mov	$U_NX, %eax
@@ -201,7 +211,7 @@
 	END
 
 /* ---- addresses that are none ---- */
-#ifdef __x86_64__
+#ifdef USER64
 	TRAP	gp_noncanonical_read, 13
 	movabs	$0x0000800000000000, %rbx
 1:	mov	(%rbx), %eax

@@ -41,7 +41,7 @@
 	TRAP	lret_np_code, 11, SEL_NP_CODE & ~3
 	push	$SEL_NP_CODE
 	push	$U_BLOB
-#ifdef __x86_64__
+#ifdef USER64
 1:	lretq
 #else
 1:	lret
@@ -51,7 +51,7 @@
 	TRAP	lret_kernel, 13, SEL_KCODE
 	push	$SEL_KCODE
 	push	$U_BLOB
-#ifdef __x86_64__
+#ifdef USER64
 1:	lretq
 #else
 1:	lret
@@ -61,7 +61,7 @@
 	TRAP	lret_null, 13, 0
 	push	$3
 	push	$U_BLOB
-#ifdef __x86_64__
+#ifdef USER64
 1:	lretq
 #else
 1:	lret
@@ -74,7 +74,7 @@
 	pushf
 	push	$SEL_KCODE
 	push	$U_BLOB
-#ifdef __x86_64__
+#ifdef USER64
 1:	iretq
 #else
 1:	iret
@@ -87,8 +87,8 @@
 	push	_bx
 	pushf
 	orl	$0x40001, (_sp)
-	push	$SEL_UCODE
-#ifdef __x86_64__
+	push	$USER_CS
+#ifdef USER64
 	lea	2f(%rip), %rax
 	push	%rax
 	iretq
@@ -135,7 +135,7 @@
 	PRIV	insb, insb
 	PRIV	outsl, outsl
 	PRIV	xsetbv, xsetbv
-#ifdef __x86_64__
+#ifdef USER64
 	PRIV	swapgs, swapgs
 	PRIV	sysret, sysretq
 #endif
@@ -220,7 +220,7 @@
 	ENDDONE
 
 /* ---- fast system calls ---- */
-#ifdef __x86_64__
+#ifdef USER64
 	TRAP	syscall, VEC_SYSCALL
 	syscall
 1:
