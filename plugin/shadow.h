@@ -107,7 +107,7 @@ struct plex86_shadow {
 	uint64_t tsc_stops;		/* of them in copies that are there for RDTSC's bytes only */
 	uint32_t filter_low;		/* the same, and only below 4 GiB */
 	bool broken;			/* out of memory in bookkeeping: must be destroyed */
-	uint64_t slots[PLEX86_SLOTS / 64]; /* of long mode's root that are or were present */
+	uint64_t slots[PLEX86_SLOTS / 64]; /* of user space's PML4 that are or were present */
 	bool slots_new;			/* the engine does not know of some */
 	uint64_t described;		/* generation of the descriptors that the engine has */
 };
@@ -225,7 +225,7 @@ void plex86_tree_each_leaf(struct plex86_shadow *s, bool (*visit)(struct plex86_
 void plex86_list_add(struct plex86_world *w, uint32_t *first, struct plex86_node *n, int list);
 void plex86_list_remove(struct plex86_world *w, uint32_t *first, struct plex86_node *n, int list);
 
-/* Notes which of @count entries of long mode's root, from @first on, are present; else does nothing. */
+/* Of user space's PML4: notes which of @count entries, from @first on, are present. */
 void plex86_root_slots(struct plex86_node *n, unsigned int first, unsigned int count);
 
 /* True if the entry that led to child @index of @up still says the same. */

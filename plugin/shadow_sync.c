@@ -95,7 +95,7 @@ static void reread_lines(struct plex86_node *n)
 
 	n->dirty = 0;
 	if (n->table != PLEX86_NO_TABLE &&
-	    n->level < (n->shadow->paging.mode == PLEX86_PAGING_PAE ? 3 : 5))
+	    !(n->shadow->paging.mode == PLEX86_PAGING_PAE && n->level == 3))
 		w->host->watch_writes((plex86_gpa_t){ n->table & PLEX86_PAGE_MASK }, lines);
 	while (lines) {
 		unsigned int line = __builtin_ctz(lines), i;

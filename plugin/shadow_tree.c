@@ -209,6 +209,30 @@ static uint64_t table_at(const struct plex86_world *w, uint64_t pa)
 	return plex86_plain_page(w, (plex86_gpa_t){ pa & PLEX86_PAGE_MASK }) ? pa : PLEX86_DEVICE_TABLE;
 }
 
+/* The PML4 of user space: the root, or what the first entry of a PML5 leads to. */
+static bool is_user_pml4(const struct plex86_node *n)
+{
+	return n->level == 4 && !n->base;
+}
+
+void plex86_root_slots(struct plex86_node *n, unsigned int first, unsigned int count)
+{
+	const uint64_t need = PLEX86_PTE_P | PLEX86_PTE_U;
+	struct plex86_shadow *s = n->shadow;
+	unsigned int i;
+
+	if (!is_user_pml4(n))
+		return;
+	for (i = first; i < first + count && i < PLEX86_SLOTS; i++) {
+		const uint64_t bit = UINT64_C(1) << i % 64;
+
+		if ((s->slots[i / 64] & bit) || (entry_of(n, i) & need) != need)
+			continue;
+		s->slots[i / 64] |= bit;
+		s->slots_new = true;
+	}
+}
+
 static struct plex86_node *make_child(struct plex86_node *up, unsigned int index, uint64_t e)
 {
 	struct plex86_shadow *s = up->shadow;
@@ -233,30 +257,8 @@ static struct plex86_node *make_child(struct plex86_node *up, unsigned int index
 		watch_table(s->world, n);
 	}
 	up->child[index] = n->self;
+	plex86_root_slots(n, 0, PLEX86_SLOTS);
 	return n;
-}
-
-static bool is_long_root(const struct plex86_node *n)
-{
-	return n->parent == PLEX86_NONE && n->shadow->paging.mode == PLEX86_PAGING_LONG;
-}
-
-void plex86_root_slots(struct plex86_node *n, unsigned int first, unsigned int count)
-{
-	const uint64_t need = PLEX86_PTE_P | PLEX86_PTE_U;
-	struct plex86_shadow *s = n->shadow;
-	unsigned int i;
-
-	if (!is_long_root(n))
-		return;
-	for (i = first; i < first + count && i < PLEX86_SLOTS; i++) {
-		const uint64_t bit = UINT64_C(1) << i % 64;
-
-		if ((s->slots[i / 64] & bit) || (entry_of(n, i) & need) != need)
-			continue;
-		s->slots[i / 64] |= bit;
-		s->slots_new = true;
-	}
 }
 
 static struct plex86_node *make_root(struct plex86_shadow *s)
@@ -335,10 +337,12 @@ bool plex86_tree_wants_walk(const struct plex86_shadow *s, plex86_gva_t la)
 	}
 }
 
-/* Only the lower half of the root of long mode is user space. */
+/* Only the lower half of a PML4 is user space, and of a PML5 the first entry, as far as it goes. */
 static unsigned int user_entries(const struct plex86_node *n)
 {
-	return is_long_root(n) ? PLEX86_SLOTS : n->entries;
+	if (n->level == 5)
+		return 1;
+	return is_user_pml4(n) ? PLEX86_SLOTS : n->entries;
 }
 
 static bool each_leaf(struct plex86_node *n, bool (*visit)(struct plex86_node *leaf),

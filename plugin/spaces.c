@@ -81,7 +81,7 @@ void plex86_world_fini(struct plex86_world *w)
 static bool same_key(const struct plex86_paging *a, const struct plex86_paging *b)
 {
 	return a->root == b->root && a->mode == b->mode && a->pse == b->pse && a->nxe == b->nxe &&
-	       a->pke == b->pke;
+	       a->la57 == b->la57 && a->pke == b->pke;
 }
 
 struct plex86_shadow *plex86_space_find(struct plex86_world *w, const struct plex86_paging *paging)

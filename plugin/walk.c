@@ -20,9 +20,8 @@ int plex86_paging_from_cr(struct plex86_paging *p, uint64_t cr0, uint64_t cr3, u
 	if (!(cr0 & CR0_PG))
 		return -ENOTSUP;
 	if (efer & EFER_LMA) {
-		if (cr4 & CR4_LA57)
-			return -ENOTSUP;
 		p->mode = PLEX86_PAGING_LONG;
+		p->la57 = cr4 & CR4_LA57;
 		p->root = cr3 & PLEX86_PTE_ADDR;
 		p->pke = cr4 & CR4_PKE;
 	} else if (cr4 & CR4_PAE) {
@@ -43,7 +42,7 @@ unsigned int plex86_paging_levels(const struct plex86_paging *p)
 	switch (p->mode) {
 	case PLEX86_PAGING_32:	return 2;
 	case PLEX86_PAGING_PAE:	return 3;
-	default:		return 4;
+	default:		return p->la57 ? 5 : 4;
 	}
 }
 
@@ -121,7 +120,7 @@ static uint64_t reserved_bits(const struct plex86_paging *p, unsigned int level,
 		if (level == 3)
 			r |= p->huge1g ? 0x3fffe000 : PLEX86_PTE_PS;
 	}
-	if (level == 4)
+	if (level >= 4)
 		r |= PLEX86_PTE_PS;
 	return r;
 }

@@ -16,11 +16,11 @@
 
 #include "ram.h"
 
-/* SDM vol. 3, 4.1.1.  5-level paging is left to Bochs. */
+/* SDM vol. 3, 4.1.1. */
 enum plex86_paging_mode {
 	PLEX86_PAGING_32 = 1,	/* two levels of 1024 4-byte entries */
 	PLEX86_PAGING_PAE = 2,	/* four PDPTEs, two levels of 512 */
-	PLEX86_PAGING_LONG = 3,	/* four levels of 512 */
+	PLEX86_PAGING_LONG = 3,	/* four levels of 512, or five */
 };
 
 /* All that decides what a page table means. */
@@ -30,12 +30,13 @@ struct plex86_paging {
 	uint64_t pdpte[4];	/* PAE: as the CPU has them cached since MOV CR3 */
 	bool pse;		/* CR4.PSE: 4 MiB pages with 32-bit paging */
 	bool nxe;		/* EFER.NXE */
+	bool la57;		/* CR4.LA57: five levels */
 	bool pke;		/* CR4.PKE: pages with a protection key but 0 are not for us */
 	bool huge1g;		/* the CPU model has 1 GiB pages */
 	unsigned int phys_bits;	/* MAXPHYADDR of the CPU model */
 };
 
-/* Fills @p from control registers; @pdpte matters for PAE only.  -ENOTSUP: no paging, LA57. */
+/* Fills @p from control registers; @pdpte matters for PAE only.  -ENOTSUP: no paging. */
 int plex86_paging_from_cr(struct plex86_paging *p, uint64_t cr0, uint64_t cr3, uint64_t cr4,
 			  uint64_t efer, const uint64_t pdpte[4]);
 
@@ -50,7 +51,7 @@ int plex86_paging_from_cr(struct plex86_paging *p, uint64_t cr0, uint64_t cr3, u
 #define PLEX86_PTE_ADDR	UINT64_C(0x000ffffffffff000)
 #define PLEX86_PAE_ROOT	UINT64_C(0x00000000ffffffe0)	/* in CR3 */
 
-/* Levels: 1 = page table, 2 = page directory, 3 = PDPT, 4 = PML4. */
+/* Levels: 1 = page table, 2 = page directory, 3 = PDPT, 4 = PML4, 5 = PML5. */
 unsigned int plex86_paging_levels(const struct plex86_paging *p);
 
 /* Number of entries of a table, and log2 of the bytes that one entry maps. */
@@ -102,8 +103,9 @@ static inline plex86_gva_t plex86_code_address(const struct plex86_cpu *cpu)
 }
 
 /*
- * The linear addresses that user code can hold: all that this mode can translate
- * (32 bits, or the lower canonical half).
+ * The linear addresses that user code can hold natively: 32 bits, or the lower canonical
+ * half of four levels.  What five levels have beyond is Bochs's: few hosts could map it, and
+ * Linux gives it only to programs that ask for it.
  */
 bool plex86_gva_valid(const struct plex86_paging *p, plex86_gva_t la);
 

@@ -202,11 +202,29 @@ for bits in 32 64; do
 		tap_skip "$bits-bit as an Ice Lake" "the host is no Intel CPU with AVX-512"
 	fi
 
+	# Five levels of page tables: a model has them that has AVX-512, too.
+	five=''
+	if [ $bits = 64 ] && grep -q -m 1 '^flags.* avx512f' /proc/cpuinfo; then
+		five=sapphire_rapids
+		for engine in ${PLEX86_GUEST_ENGINES:-process driver}; do
+			[ -z "$(engine_missing "$engine")" ] || continue	# has been said above
+			compare "$bits-bit, five levels, engine=$engine" "$engine" 0 $bits $five 2@16 800
+		done
+	elif [ $bits = 64 ]; then
+		tap_skip "$bits-bit, five levels" "the host has no AVX-512, as the model that has them"
+	fi
+
 	if command -v qemu-system-x86_64 >/dev/null; then
-		tap "$bits-bit: runs under QEMU" run "$logs/qemu$bits.log" -g 0x1f qemu "$image"
+		tap "$bits-bit: runs under QEMU" run "$logs/qemu$bits.log" -e 15 -g 0x1f qemu "$image"
 		tap "$bits-bit: QEMU differs only where it is known to" \
 			"$here/compare-logs" -x hostile -k "$here/known-qemu" <(sed 's/ rf / /' "$plain") \
 			"$logs/qemu$bits.log"
+		if [ -n "$five" ]; then
+			tap "five levels: run under QEMU" run "$logs/qemu5.log" -e 16 -g 2 qemu "$image"
+			tap "five levels: QEMU differs only where it is known to" \
+				"$here/compare-logs" -k "$here/known-qemu" \
+				<(sed 's/ rf / /' "$logs/plain$bits-$five-2@16.log") "$logs/qemu5.log"
+		fi
 	else
 		tap_skip "$bits-bit: QEMU" "there is no qemu-system-x86_64"
 	fi

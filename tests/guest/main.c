@@ -210,7 +210,7 @@ void kmain(void)
 	dev_init();
 	say("TK-BEGIN %u-bit\n", BITS64 ? 64u : 32u);
 	for (u32 i = 0; i < n_modes; i++) {
-		if (!(param.envs & modes[i].env))
+		if (!(param.envs & modes[i].env) || !mmu_has(&modes[i]))
 			continue;
 		if (i)
 			mmu_set_mode(&modes[i]);

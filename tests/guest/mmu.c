@@ -11,11 +11,14 @@
 #define MSR_EFER	0xc0000080
 #define EFER_NXE	0x800
 
+#define CPUID_7_ECX_LA57	0x10000u
+
 #define CR4_COMMON	(CR4_OSFXSR | CR4_OSXMM)
 
 const struct paging modes[] = {
 #ifdef __x86_64__
 	{ "l4", ENV_L4, 4, 9, 8, true, 0x200000, CR4_COMMON | CR4_PAE | CR4_PGE },
+	{ "l5", ENV_L5, 5, 9, 8, true, 0x200000, CR4_COMMON | CR4_PAE | CR4_PGE | CR4_LA57 },
 #else
 	{ "p32", ENV_P32, 2, 10, 4, false, 0, CR4_COMMON },
 	{ "pse", ENV_PSE, 2, 10, 4, false, 0x400000, CR4_COMMON | CR4_PSE | CR4_PGE },
@@ -255,19 +258,19 @@ static void allow_nx(void)
 		wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
 }
 
-#ifdef __x86_64__
-void mmu_set_mode(const struct paging *m)
+bool mmu_has(const struct paging *m)
 {
-	static struct space master;
+	u32 r[4] = { 0 };
 
-	mode = m;
-	master.root = masters[m - modes];
-	use(&master);
-	allow_nx();
-	set_cr4((get_cr4() & CR4_OSXSAVE) | m->cr4);
+	cpuid(0, 0, r);
+	if (r[0] >= 7)
+		cpuid(7, 0, r);
+	else
+		r[2] = 0;
+	return m->levels < 5 || r[2] & CPUID_7_ECX_LA57;
 }
-#else
-void switch_paging(u32 cr3, u32 cr4);
+
+void switch_paging(ulong cr3, ulong cr4);
 
 /*
  * Paging must be off in between, so the code runs at its physical address;
@@ -277,7 +280,7 @@ void mmu_set_mode(const struct paging *m)
 {
 	static struct space from, to;
 	const struct paging *old = mode;
-	u32 cr4 = (get_cr4() & CR4_OSXSAVE) | m->cr4;
+	ulong cr4 = (get_cr4() & CR4_OSXSAVE) | m->cr4;
 
 	frames_skipped = 0;
 	if (cur) {
@@ -295,4 +298,3 @@ void mmu_set_mode(const struct paging *m)
 	if (kept_frames < next_frame)
 		kept_frames = next_frame;	/* the tables of those two pages stay */
 }
-#endif

@@ -6,6 +6,8 @@
 #include "layout.h"
 
 #define CR0_PE_MP_NE_WP_PG	0x80010023
+#define CR0_PG		0x80000000
+#define BOOT_CODE32	0x18
 #define CR4_PAE		0x20
 #define MSR_EFER	0xc0000080
 #define EFER_LME_NXE	0x900
@@ -70,13 +72,62 @@ high:
 	hlt
 	jmp	0b
 
+/*
+ * void switch_paging(u64 cr3, u64 cr4): both the old and the new tables map this code at its
+ * physical address too.  How many levels there are can change only outside of long mode.
+ */
+	.globl	switch_paging
+switch_paging:
+	/*
+	 * 1. To 32-bit code at the physical address, by a table of descriptors that is there.
+	 * What is beyond 32 bits of a register may be lost meanwhile.
+	 */
+	.irp	reg, rbx, rbp, r12, r13, r14, r15
+	push	%\reg
+	.endr
+	pushf
+	cli
+	mov	%rsp, old_rsp(%rip)
+	sgdt	old_gdtr(%rip)
+	lgdt	boot_gdtr(%rip)
+	push	$BOOT_CODE32
+	push	$(1f - PHYSMAP)
+	lretq
+	.code32
+	/* 2. Out of long mode, and in again. */
+1:	mov	%cr0, %eax
+	and	$~CR0_PG, %eax
+	mov	%eax, %cr0
+	mov	%esi, %cr4
+	mov	%edi, %cr3
+	or	$CR0_PG, %eax
+	mov	%eax, %cr0
+	ljmp	$SEL_KCODE, $(2f - PHYSMAP)
+	.code64
+	/* 3. Back to the high half, with the descriptors that there were. */
+2:	mov	$3f, %rax
+	jmp	*%rax
+3:	lgdt	old_gdtr(%rip)
+	mov	old_rsp(%rip), %rsp
+	popf
+	.irp	reg, r15, r14, r13, r12, rbp, rbx
+	pop	%\reg
+	.endr
+	ret
+
 	.balign	8
 boot_gdt:
 	.quad	0, 0
 	.quad	0x00af9b000000ffff	/* SEL_KCODE */
+	.quad	0x00cf9b000000ffff	/* BOOT_CODE32 */
 boot_gdtr:
 	.word	boot_gdtr - boot_gdt - 1
-	.long	boot_gdt - PHYSMAP
+	.quad	boot_gdt - PHYSMAP
+old_gdtr:
+	.skip	10
+	.balign	8
+old_rsp:
+	.quad	0
 
 	.bss
 	.balign	4096

@@ -369,7 +369,7 @@ void tests_code(void)
 		{ "frame_reused", ENV_ALL, frame_reused },
 		{ "large_page_code", ENV_ALL & ~ENV_P32, large_page_code },
 #ifdef __x86_64__
-		{ "huge_page_code", ENV_L4, huge_page_code },
+		{ "huge_page_code", ENV_LONG, huge_page_code },
 #endif
 	};
 

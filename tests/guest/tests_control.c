@@ -200,7 +200,7 @@ static void signal_like(void)
 void tests_control(void)
 {
 	static const struct test t[] = {
-		{ "no_execute", ENV_PAE | ENV_L4, no_execute },
+		{ "no_execute", ENV_PAE | ENV_LONG, no_execute },
 		{ "global_pages", ENV_ALL & ~ENV_P32, global_pages },
 		{ "write_protect", ENV_ALL, write_protect },
 		{ "a20_gate", ENV_ALL, a20_gate },

@@ -446,7 +446,7 @@ void tests_dr(void)
 		{ "ports", ENV_ALL, ports },
 		{ "armed_meanwhile", ENV_ALL, armed_meanwhile },
 #ifdef __x86_64__
-		{ "upper_bits", ENV_L4, upper_bits },
+		{ "upper_bits", ENV_LONG, upper_bits },
 #endif
 	};
 

@@ -191,11 +191,11 @@ static void sysexit32_cut(void)
 void tests_fastcalls(void)
 {
 	static const struct test t[] = {
-		{ "syscall32", ENV_L4, syscall32 },
-		{ "sysenter32", ENV_L4, sysenter32 },
-		{ "sysret32", ENV_L4, sysret32 },
-		{ "sysexit32", ENV_L4, sysexit32 },
-		{ "sysexit32_cut", ENV_L4, sysexit32_cut },
+		{ "syscall32", ENV_LONG, syscall32 },
+		{ "sysenter32", ENV_LONG, sysenter32 },
+		{ "sysret32", ENV_LONG, sysret32 },
+		{ "sysexit32", ENV_LONG, sysexit32 },
+		{ "sysexit32_cut", ENV_LONG, sysexit32_cut },
 	};
 
 	run_tests("fastcall", t, ARRAY_SIZE(t));
@@ -220,7 +220,7 @@ static void sysenter_of_amd(void)
 void tests_fastcalls_bochs_differs(void)
 {
 	static const struct test t[] = {
-		{ "sysenter_of_amd", ENV_L4, sysenter_of_amd },
+		{ "sysenter_of_amd", ENV_LONG, sysenter_of_amd },
 	};
 
 	run_tests("fastcall", t, ARRAY_SIZE(t));

@@ -195,13 +195,13 @@ void tests_levels(void)
 		{ "level2_changed_asleep", ENV_ALL, level2_changed_asleep },
 		{ "level2_changed_awake", ENV_ALL, level2_changed_awake },
 		{ "level2_shared", ENV_ALL, level2_shared },
-		{ "level3_changed_asleep", ENV_PAE | ENV_L4, level3_changed_asleep },
-		{ "level3_changed_awake", ENV_PAE | ENV_L4, level3_changed_awake },
-		{ "level3_shared", ENV_PAE | ENV_L4, level3_shared },
+		{ "level3_changed_asleep", ENV_PAE | ENV_LONG, level3_changed_asleep },
+		{ "level3_changed_awake", ENV_PAE | ENV_LONG, level3_changed_awake },
+		{ "level3_shared", ENV_PAE | ENV_LONG, level3_shared },
 #ifdef __x86_64__
-		{ "level4_changed_asleep", ENV_L4, level4_changed_asleep },
-		{ "level4_changed_awake", ENV_L4, level4_changed_awake },
-		{ "level4_shared", ENV_L4, level4_shared },
+		{ "level4_changed_asleep", ENV_LONG, level4_changed_asleep },
+		{ "level4_changed_awake", ENV_LONG, level4_changed_awake },
+		{ "level4_shared", ENV_LONG, level4_shared },
 #endif
 	};
 

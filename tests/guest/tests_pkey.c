@@ -369,15 +369,15 @@ void tests_pkey(void)
 {
 #ifdef __x86_64__
 	static const struct test t[] = {
-		{ "instructions", ENV_L4, instructions },
-		{ "rights", ENV_L4, rights },
-		{ "key_0", ENV_L4, key_0 },
-		{ "opened_by_user", ENV_L4, opened_by_user },
-		{ "key_changed", ENV_L4, key_changed },
-		{ "two_names", ENV_L4, two_names },
-		{ "over_pages", ENV_L4, over_pages },
-		{ "execute_only", ENV_L4, execute_only },
-		{ "kept_and_saved", ENV_L4, kept_and_saved },
+		{ "instructions", ENV_LONG, instructions },
+		{ "rights", ENV_LONG, rights },
+		{ "key_0", ENV_LONG, key_0 },
+		{ "opened_by_user", ENV_LONG, opened_by_user },
+		{ "key_changed", ENV_LONG, key_changed },
+		{ "two_names", ENV_LONG, two_names },
+		{ "over_pages", ENV_LONG, over_pages },
+		{ "execute_only", ENV_LONG, execute_only },
+		{ "kept_and_saved", ENV_LONG, kept_and_saved },
 	};
 
 	run_tests("pkey", t, ARRAY_SIZE(t));
@@ -402,7 +402,7 @@ void tests_pkey_bochs_differs(void)
 {
 #ifdef __x86_64__
 	static const struct test t[] = {
-		{ "key_0_write", ENV_L4, key_0_write },
+		{ "key_0_write", ENV_LONG, key_0_write },
 	};
 
 	run_tests("pkey", t, ARRAY_SIZE(t));

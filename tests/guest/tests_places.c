@@ -157,6 +157,26 @@ static void page_at_canonical_top(void)
 	expect(u_store(0x0000123456789100, 0x77));
 	expect(u_load(0x0000123456789100, &v) && v == 0x77);
 }
+
+/* Where only five levels of page tables lead. */
+static void beyond_four_levels(void)
+{
+	static const ulong at[] = { 0x0000800000000000, 0x0001000000000000, 0x00fffffffffff000 };
+	u32 v = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(at); i++) {
+		expect(!u_load(at[i], NULL) && u.vec == 14 && u.err == 4 && trap_cr2 == at[i]);
+		expect(!u_store(at[i], 1) && u.vec == 14 && u.err == 6 && trap_cr2 == at[i]);
+		expect(!u_call(at[i], NULL) && u.vec == 14 && u.err == 0x14 && u.ip == at[i]);
+		map_new(cur, at[i], 1, P_URW);
+		expect(u_store(at[i], 0x10c3));		/* RET */
+		expect(u_load(at[i], &v) && v == 0x10c3);
+		expect(u_call(at[i], NULL));
+		expect(!u_store(at[i] - 2, 1) && u.vec == 14 && trap_cr2 == at[i] - 2);
+	}
+	expect(!u_load(0x0100000000000000 - 2, NULL) && u.vec == 13);
+	expect(!u_load(0x0100000000000000, NULL) && u.vec == 13);
+}
 #endif
 
 static void rom(void)
@@ -291,10 +311,11 @@ void tests_places(void)
 		{ "large_page_split", ENV_ALL & ~ENV_P32, large_page_split },
 		{ "page_zero", ENV_ALL, page_zero },
 		{ "page_below_top", ENV_ALL, page_below_top },
-		{ "page_in_upper_half", ENV_P32 | ENV_PSE | ENV_L4, page_in_upper_half },
+		{ "page_in_upper_half", ENV_P32 | ENV_PSE | ENV_LONG, page_in_upper_half },
 #ifdef __x86_64__
-		{ "huge_page", ENV_L4, huge_page },
+		{ "huge_page", ENV_LONG, huge_page },
 		{ "page_at_canonical_top", ENV_L4, page_at_canonical_top },
+		{ "beyond_four_levels", ENV_L5, beyond_four_levels },
 #endif
 		{ "rom", ENV_ALL, rom },
 		{ "local_apic", ENV_ALL, local_apic },

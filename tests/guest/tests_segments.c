@@ -519,9 +519,9 @@ void tests_segments(void)
 		{ "conforming_code", ENV_ALL, conforming_code },
 		{ "bad_frames", ENV_ALL, bad_frames },
 #ifdef __x86_64__
-		{ "to_64_and_back", ENV_L4, to_64_and_back },
-		{ "widths_and_faults", ENV_L4, widths_and_faults },
-		{ "bases_in_64bit_code", ENV_L4, bases_in_64bit_code },
+		{ "to_64_and_back", ENV_LONG, to_64_and_back },
+		{ "widths_and_faults", ENV_LONG, widths_and_faults },
+		{ "bases_in_64bit_code", ENV_LONG, bases_in_64bit_code },
 #else
 		{ "load_pointers", ENV_32, load_pointers },
 #endif

@@ -454,8 +454,8 @@ void tests_sensitive(void)
 		{ "umip", ENV_ALL, umip },
 		{ "rdpmc", ENV_ALL, rdpmc },
 #ifdef __x86_64__
-		{ "fsgsbase", ENV_L4, fsgsbase },
-		{ "bases_written", ENV_L4, bases_written },
+		{ "fsgsbase", ENV_LONG, fsgsbase },
+		{ "bases_written", ENV_LONG, bases_written },
 #endif
 	};
 

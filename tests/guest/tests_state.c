@@ -377,7 +377,7 @@ void tests_state(void)
 		{ "kept_by_page_fault", ENV_ALL, kept_by_page_fault },
 		{ "kept_by_divide_error", ENV_ALL, kept_by_divide_error },
 #ifdef __x86_64__
-		{ "kept_by_syscall", ENV_L4, kept_by_syscall },
+		{ "kept_by_syscall", ENV_LONG, kept_by_syscall },
 #endif
 		{ "kept_over_ticks", ENV_ALL, kept_over_ticks },
 		{ "flags_through_stack", ENV_ALL, flags_through_stack },
@@ -389,7 +389,7 @@ void tests_state(void)
 		{ "single_steps", ENV_ALL, single_steps },
 		{ "return_by_sysexit", ENV_ALL, return_by_sysexit },
 #ifdef __x86_64__
-		{ "return_by_sysret", ENV_L4, return_by_sysret },
+		{ "return_by_sysret", ENV_LONG, return_by_sysret },
 #endif
 	};
 

@@ -357,7 +357,7 @@ void tests_time(void)
 		{ "tsc_over_user_time", ENV_ALL, tsc_over_user_time },
 		{ "rdtscp_aux", ENV_ALL, rdtscp_aux },
 		{ "no_tick_is_lost", ENV_ALL, no_tick_is_lost },
-		{ "no_lapic_tick_is_lost", ENV_L4, no_lapic_tick_is_lost },
+		{ "no_lapic_tick_is_lost", ENV_LONG, no_lapic_tick_is_lost },
 	};
 
 	run_tests("time", t, ARRAY_SIZE(t));
@@ -366,7 +366,7 @@ void tests_time(void)
 void tests_serial(void)
 {
 	static const struct test t[] = {
-		{ "serial_input", ENV_L4, serial_input },
+		{ "serial_input", ENV_LONG, serial_input },
 	};
 
 	run_tests("serial", t, ARRAY_SIZE(t));

@@ -108,6 +108,7 @@ static void run_table(const char *group, const struct trap_case *end)
 		struct test t = { tc->name, ENV_ALL, run_case };
 
 		if ((tc->flags & F_NX && !mode->nx) || (tc->flags & F_NO_NX && mode->nx) ||
+		    (tc->flags & F_L4 && mode->levels != 4) ||
 		    (tc->flags & F_AVX && !(fpu_xcr0 & XCR0_AVX)))
 			continue;
 		run_tests(group, &t, 1);

@@ -98,8 +98,10 @@ extern u32 wrong, checks;
 #define ENV_PSE	2u		/* 32-bit, 4 MiB pages */
 #define ENV_PAE	4u
 #define ENV_L4	8u		/* long mode, 4 levels */
+#define ENV_L5	16u		/* long mode, 5 levels, where the CPU has them */
 #define ENV_32	(ENV_P32 | ENV_PSE | ENV_PAE)
-#define ENV_ALL	(ENV_32 | ENV_L4)
+#define ENV_LONG (ENV_L4 | ENV_L5)
+#define ENV_ALL	(ENV_32 | ENV_LONG)
 
 #define GROUP_TRAPS	1u
 #define GROUP_COHERENCY	2u
@@ -200,6 +202,7 @@ extern struct space *cur;	/* space in use */
 
 void mmu_init(void);
 void mmu_set_mode(const struct paging *m);
+bool mmu_has(const struct paging *m);	/* has this CPU that mode? */
 extern const struct paging modes[];
 extern const u32 n_modes;
 void frames_reset(void);	/* all frames that tests took are free again */
@@ -330,6 +333,7 @@ static inline u64 rdtsc(void)
 #define CR4_PCE	0x100u
 #define CR4_OSFXSR	0x200u
 #define CR4_OSXMM	0x400u
+#define CR4_LA57	0x1000u
 #define CR4_OSXSAVE	0x40000u
 #define FL_CF	1u
 #define FL_TF	0x100u

@@ -212,35 +212,45 @@
 
 /* ---- addresses that are none ---- */
 #ifdef USER64
-	TRAP	gp_noncanonical_read, 13
+	TRAP	gp_noncanonical_read, 13, 0, F_L4
 	movabs	$0x0000800000000000, %rbx
 1:	mov	(%rbx), %eax
 	END
 
-	TRAP	gp_noncanonical_write, 13
+	TRAP	gp_noncanonical_write, 13, 0, F_L4
 	movabs	$0x8000000000000000, %rbx
 1:	mov	%eax, (%rbx)
 	END
 
-	TRAP	ss_noncanonical_push, 12
+	TRAP	ss_noncanonical_push, 12, 0, F_L4
 	movabs	$0x0000900000000000, %rsp
 1:	push	%rax
 	END
 
-	TRAP	ss_noncanonical_bp, 12
+	TRAP	ss_noncanonical_bp, 12, 0, F_L4
 	movabs	$0x0000900000000000, %rbp
 1:	mov	(%rbp), %eax
 	END
 
-	TRAP	gp_noncanonical_jump, 13
+	TRAP	gp_noncanonical_jump, 13, 0, F_L4
 	movabs	$0x0000900000000000, %rbx
 1:	jmp	*%rbx
 	END
 
-	TRAP	gp_noncanonical_ret, 13
+	TRAP	gp_noncanonical_ret, 13, 0, F_L4
 	movabs	$0xffff000000000000, %rbx
 	push	%rbx
 1:	ret
+	END
+
+	TRAP	gp_noncanonical_57_read, 13		/* with five levels neither are these any */
+	movabs	$0x0100000000000000, %rbx
+1:	mov	(%rbx), %eax
+	END
+
+	TRAP	ss_noncanonical_57_push, 12
+	movabs	$0xfe00000000000000, %rsp
+1:	push	%rax
 	END
 #else
 	TRAP	gp_null_es, 13

@@ -96,7 +96,7 @@ static bool translate(plex86_gva_t la, plex86_gpa_t *gpa)
 {
 	struct translation o;
 
-	if (vm.tables->mode != PAGING_LONG && la.la > UINT32_MAX)
+	if (vm.tables->mode < PAGING_LONG && la.la > UINT32_MAX)
 		complain("translate(%#llx) in 32-bit mode", (unsigned long long)la.la);
 	tables_translate(vm.tables, la.la, &o);
 	gpa->pa = o.pa;

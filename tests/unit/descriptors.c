@@ -188,7 +188,7 @@ static void moved(int mode)
 	ok(ran() && gdt(2) == 0);
 	tables_map(&a, KERNEL, frame[0], P_KERNEL);
 	ok(ran() && gdt(2) != 0);
-	end(mode == PAGING_LONG ? "LGDT and other page tables: 4-level" : "LGDT and other page tables: PAE");
+	end(mode >= PAGING_LONG ? "LGDT and other page tables: 4-level" : "LGDT and other page tables: PAE");
 }
 
 /* In 32-bit mode a table that begins at the end of the address space goes on at 0. */

@@ -8,7 +8,7 @@
 
 #include "vm.h"
 
-static const char *const names[] = { "32-bit", "PAE", "4-level" };
+static const char *const names[] = { "32-bit", "PAE", "4-level", "5-level" };
 static struct tables t;
 
 static void begin(int mode)
@@ -51,7 +51,7 @@ static void matrix(int mode, unsigned int leaf)
 {
 	static const uint64_t lost[] = { 0, P_P, P_W, P_U, P_A, P_NX };
 	const uint64_t la = UINT64_C(0x40000000) + (leaf == 1 ? 0x7000 : 0);
-	unsigned int top = mode == PAGING_LONG ? 4 : 2, level, b, i, wrong = 0, native;
+	unsigned int top = top_table(mode), level, b, i, wrong = 0, native;
 	enum act_kind kind;
 
 	begin(mode);
@@ -97,7 +97,7 @@ static void taken_away(int mode)
 	vm_core(2, false);
 	tables_map(&t, la, frame_alloc(), P_USER);
 	tables_load_cr3(&t);
-	for (level = 1; level <= (mode == PAGING_LONG ? 4u : 2u); level++)
+	for (level = 1; level <= top_table(mode); level++)
 		for (i = 0; i < (mode == PAGING_32 ? 5 : 6); i++) {
 			uint64_t at = tables_entry(&t, la, level, false), e = tables_entry_read(&t, at);
 
@@ -175,7 +175,7 @@ static void random_tables(int mode)
 			bochs_write(pa, e, mode == PAGING_32 ? 4 : 8);
 		}
 		if (rng_below(&r, 2))
-			la = rng_next(&r) >> (mode == PAGING_LONG ? 17 : 32);
+			la = rng_next(&r) >> (mode >= PAGING_LONG ? 17 : 32);
 		else
 			la ^= (uint64_t)rng_below(&r, 16) << 12;
 		if (rng_below(&r, 8) == 0)
@@ -192,10 +192,10 @@ int main(void)
 {
 	int mode;
 
-	for (mode = PAGING_32; mode <= PAGING_LONG; mode++) {
+	for (mode = PAGING_32; mode <= PAGING_LONG5; mode++) {
 		matrix(mode, 1);
 		matrix(mode, 2);
-		if (mode == PAGING_LONG)
+		if (mode >= PAGING_LONG)
 			matrix(mode, 3);
 		taken_away(mode);
 		accessed_and_dirty(mode);

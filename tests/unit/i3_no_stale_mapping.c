@@ -10,7 +10,7 @@
 
 #define LA	UINT64_C(0x40007000)
 
-static const char *const names[] = { "32-bit", "PAE", "4-level" };
+static const char *const names[] = { "32-bit", "PAE", "4-level", "5-level" };
 static struct tables t, other;
 static uint64_t old, new;
 
@@ -93,7 +93,7 @@ static void table_by_dma(void)
 
 static void top_gone(void)
 {
-	unsigned int top = t.mode == PAGING_LONG ? 4 : t.mode == PAGING_PAE ? 3 : 2;
+	unsigned int top = t.mode == PAGING_PAE ? 3 : top_table(t.mode);
 
 	tables_entry_write(&t, tables_entry(&t, LA, top, false), 0);
 	tables_load_cr3(&t);
@@ -282,7 +282,7 @@ int main(void)
 	unsigned int i, asleep;
 	int mode;
 
-	for (mode = PAGING_32; mode <= PAGING_LONG; mode++)
+	for (mode = PAGING_32; mode <= PAGING_LONG5; mode++)
 		for (asleep = 0; asleep < 2; asleep++)
 			for (i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
 				if (mode != PAGING_32 || changes[i].change != top_gone)

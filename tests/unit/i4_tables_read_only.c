@@ -9,7 +9,7 @@
 #define DATA	UINT64_C(0x40000000)
 #define SELF	UINT64_C(0x50000000)	/* shows the table that maps DATA */
 
-static const char *const names[] = { "32-bit", "PAE", "4-level" };
+static const char *const names[] = { "32-bit", "PAE", "4-level", "5-level" };
 static struct tables a, b;
 
 static void begin(int mode, unsigned int spaces)
@@ -59,11 +59,11 @@ static void own_table(int mode)
 
 	begin(mode, 2);
 	at = tables_entry(&a, DATA + 5 * PAGE, 1, false);
-	for (level = 1; level <= (mode == PAGING_LONG ? 4u : 2u); level++)
+	for (level = 1; level <= top_table(mode); level++)
 		tables_map(&a, SELF + level * PAGE, tables_entry(&a, DATA, level, false) & ~(PAGE - 1), P_USER);
 	load();
 	ok(vm_native(ACT_WRITE, DATA));
-	for (level = 1; level <= (mode == PAGING_LONG ? 4u : 2u); level++) {
+	for (level = 1; level <= top_table(mode); level++) {
 		ok(readable(SELF + level * PAGE));
 		ok(!vm_native(ACT_WRITE, SELF + level * PAGE + 0x800));
 	}
@@ -188,7 +188,7 @@ static void in_large_page(int mode)
 		if (pa >= 0xa0000 && pa < 0x100000)
 			continue;
 
-		for (level = 1; level <= (mode == PAGING_LONG ? 4u : 2u); level++) {
+		for (level = 1; level <= top_table(mode); level++) {
 			is_table |= (tables_entry(&a, DATA, level, false) ^ pa) < PAGE;
 			/* The tables that map the large pages themselves are tables too. */
 			is_table |= level > 1 && (tables_entry(&a, la + pa, level, false) ^ pa) < PAGE;
@@ -197,7 +197,7 @@ static void in_large_page(int mode)
 		refused += is_table;
 	}
 	is(i, 0, "in a large page exactly the tables can't be written");
-	ok(refused >= (mode == PAGING_LONG ? 4 : 2));
+	ok(refused >= top_table(mode));
 	end(mode, "tables in a large page");
 }
 
@@ -205,7 +205,7 @@ int main(void)
 {
 	int mode;
 
-	for (mode = PAGING_32; mode <= PAGING_LONG; mode++) {
+	for (mode = PAGING_32; mode <= PAGING_LONG5; mode++) {
 		own_table(mode);
 		becomes_table(mode);
 		foreign_table(mode);

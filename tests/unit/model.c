@@ -124,7 +124,7 @@ static void replace_frame(uint64_t old, uint64_t new)
 static void change_upper(struct tables *t)
 {
 	static const uint64_t bits[] = { P_W, P_U, P_A, P_P, P_NX };
-	unsigned int level = 2 + rng_below(&guest, mode == PAGING_LONG ? 3 : 1);
+	unsigned int level = 2 + rng_below(&guest, top_table(mode) - 1);
 	uint64_t at = tables_entry(t, rng_below(&guest, 3) ? DATA : CODE, level, false);
 	uint64_t bit = bits[rng_below(&guest, mode == PAGING_32 ? 4 : 5)], e;
 
@@ -224,7 +224,7 @@ static void kernel(uint64_t arg)
 			bochs_flush_icache();
 		break;
 	case 14:	/* 32-bit code in long mode, and back */
-		if (mode == PAGING_LONG)
+		if (mode >= PAGING_LONG)
 			vm.cpu.mode = vm.cpu.mode == PLEX86_MODE_64 ? PLEX86_MODE_COMPAT
 								   : PLEX86_MODE_64;
 		break;
@@ -239,7 +239,7 @@ static void repair_upper(struct tables *t, uint64_t la)
 {
 	unsigned int level;
 
-	for (level = mode == PAGING_LONG ? 4 : 2; level > 1; level--) {
+	for (level = top_table(mode); level > 1; level--) {
 		uint64_t at = tables_entry(t, la, level, true), e = tables_entry_read(t, at);
 		uint64_t good = (e | P_P | P_W | P_U) & ~P_NX;
 
@@ -324,7 +324,7 @@ static uint64_t play(const struct act *act, unsigned int n, uint64_t seed, bool 
 	vm.tables = &process[0];
 	vm.on_fault = page_fault;
 	vm.on_call = kernel;
-	vm.cpu.mode = mode == PAGING_LONG ? PLEX86_MODE_64 : PLEX86_MODE_32;
+	vm.cpu.mode = mode >= PAGING_LONG ? PLEX86_MODE_64 : PLEX86_MODE_32;
 	vm.cpu.rip = CODE;
 	if (native) {
 		engine.known = seed & 1;
@@ -366,14 +366,14 @@ static uint64_t play(const struct act *act, unsigned int n, uint64_t seed, bool 
 
 int main(int argc, char **argv)
 {
-	static const char *const names[] = { "32-bit", "PAE", "4-level" };
+	static const char *const names[] = { "32-bit", "PAE", "4-level", "5-level" };
 	uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1, digest;
 	unsigned int n = argc > 2 ? atoi(argv[2]) : 20000;
 	struct act *act = calloc(n, sizeof(*act));
 	unsigned int i;
 	struct rng r;
 
-	for (i = 0; i < 2 * (PAGING_LONG + 1); i++) {
+	for (i = 0; i < 2 * (PAGING_LONG5 + 1); i++) {
 		mode = i / 2;
 		copies = i % 2;
 		r.s = seed + mode * 77 + 1;

@@ -417,11 +417,11 @@ static bool told_of(uint64_t la)
 }
 
 /* Before it runs an engine knows where the guest has something that it has never touched natively. */
-static void slots(void)
+static void slots(int mode)
 {
 	const uint64_t far = 77 * PLEX86_SLOT_SIZE + 123 * PAGE, later = 200 * PLEX86_SLOT_SIZE;
 
-	begin(PAGING_LONG, 2);
+	begin(mode, 2);
 	tables_map(&t[0], far, 0x300000, P_USER);
 	ok(vm_native(ACT_READ, LA));
 	ok(told_of(LA) && told_of(far) && !told_of(later));
@@ -431,13 +431,34 @@ static void slots(void)
 	ok(told_of(LA) && told_of(far) && told_of(later));
 	is(__builtin_popcountll(vm.last->slots[0]) + __builtin_popcountll(vm.last->slots[1]) +
 	   __builtin_popcountll(vm.last->slots[2]) + __builtin_popcountll(vm.last->slots[3]), 3, "no others");
-	end("what the guest has in the root of its tables");
+	end("what the guest has in the PML4 of its user space");
+}
 
-	/* The kernel's half, and other modes, are out of the question. */
+/* The kernel's half, and other modes, are out of the question. */
+static void no_slots(void)
+{
 	begin(PAGING_PAE, 2);
 	ok(vm_native(ACT_READ, LA));
 	is(vm.last->slots[0] | vm.last->slots[1] | vm.last->slots[2] | vm.last->slots[3], 0, "slots");
 	end("roots that are not long mode's");
+}
+
+/* Five levels: what four do not reach is Bochs's, whether a PML4 or a PML5 has it. */
+static void beyond_four_levels(void)
+{
+	static const uint64_t beyond[] = { UINT64_C(1) << 47, UINT64_C(1) << 48, (UINT64_C(1) << 56) - PAGE };
+	unsigned int i;
+
+	begin(PAGING_LONG5, 2);
+	for (i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
+		tables_map(&t[0], beyond[i], 0x300000, P_USER);
+		ok(!vm_native(ACT_READ, beyond[i]));
+		ok(!vm_native(ACT_EXEC, beyond[i]));
+		ok(vm_native(ACT_READ, LA));
+	}
+	is(__builtin_popcountll(vm.last->slots[0]) + __builtin_popcountll(vm.last->slots[1]) +
+	   __builtin_popcountll(vm.last->slots[2]) + __builtin_popcountll(vm.last->slots[3]), 1, "no slots");
+	end("what only five levels reach");
 }
 
 /* What was found in pages is not believed any more when all is dropped: DMA may have come by. */
@@ -504,19 +525,25 @@ int main(void)
 	rereading(PAGING_32);
 	rereading(PAGING_PAE);
 	rereading(PAGING_LONG);
+	rereading(PAGING_LONG5);
 	nothing_adds_up();
 	tables_reused(PAGING_32);
 	tables_reused(PAGING_PAE);
 	tables_reused(PAGING_LONG);
+	tables_reused(PAGING_LONG5);
 	aliases();
 	reborn();
-	slots();
+	slots(PAGING_LONG);
+	slots(PAGING_LONG5);
+	no_slots();
+	beyond_four_levels();
 	written_unseen();
 	stuck_for_a_while();
 	small_roots();
 	unaccessed(PAGING_32);
 	unaccessed(PAGING_PAE);
 	unaccessed(PAGING_LONG);
+	unaccessed(PAGING_LONG5);
 	unknown_access();
 	return tap_done();
 }

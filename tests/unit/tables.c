@@ -46,7 +46,7 @@ static unsigned int entry_size(const struct tables *t)
 
 static unsigned int levels(const struct tables *t)
 {
-	return t->mode == PAGING_32 ? 2 : t->mode == PAGING_PAE ? 3 : 4;
+	return t->mode == PAGING_PAE ? 3 : top_table(t->mode);
 }
 
 static unsigned int index_of(const struct tables *t, uint64_t la, unsigned int level)
@@ -185,7 +185,7 @@ static bool reserved_8(const struct tables *t, unsigned int level, uint64_t e)
 		return true;
 	if (t->mode == PAGING_PAE && (e >> 52 & 0x7ff))
 		return true;
-	if (level == 4)
+	if (level >= 4)
 		return e & P_PS;
 	if (level == 1 || !(e & P_PS))
 		return false;
@@ -244,8 +244,9 @@ void tables_translate(const struct tables *t, uint64_t la, struct translation *o
 		translate_32(t, la & UINT32_MAX, o);
 	else if (t->mode == PAGING_PAE)
 		translate_pae(t, la & UINT32_MAX, o);
-	else if (la >> 47 == 0 || la >> 47 == 0x1ffff)
-		translate_8(t, la, t->cr3 & UINT64_C(0xffffffffff000), 4, o);
+	else if (t->mode == PAGING_LONG5 ? la >> 56 == 0 || la >> 56 == 0xff :
+					   la >> 47 == 0 || la >> 47 == 0x1ffff)
+		translate_8(t, la, t->cr3 & UINT64_C(0xffffffffff000), levels(t), o);
 }
 
 uint32_t tables_allow(const struct tables *t, uint64_t la, uint64_t *pa)

@@ -13,6 +13,7 @@ struct vm vm;
 #define CR4_OSFXSR	(1u << 9)
 #define CR4_PSE		(1u << 4)
 #define CR4_PAE		(1u << 5)
+#define CR4_LA57	(1u << 12)
 #define CR4_FSGSBASE	(1u << 16)
 #define EFER_SCE	(1u << 0)
 #define EFER_LMA	(1u << 10)
@@ -126,11 +127,12 @@ static void load_tables(void)
 	cpu->rflags = 0x202;
 	cpu->cr0 = CR0_USUAL;
 	cpu->cr4 = CR4_OSFXSR | CR4_FSGSBASE | (t->pse ? CR4_PSE : 0) |
-		   (t->mode == PAGING_32 ? 0 : CR4_PAE) | vm.more_cr4;
+		   (t->mode == PAGING_32 ? 0 : CR4_PAE) | (t->mode == PAGING_LONG5 ? CR4_LA57 : 0) |
+		   vm.more_cr4;
 	cpu->cr4 &= ~vm.less_cr4;
-	cpu->efer = EFER_SCE | (t->nxe ? EFER_NXE : 0) | (t->mode == PAGING_LONG ? EFER_LMA : 0);
+	cpu->efer = EFER_SCE | (t->nxe ? EFER_NXE : 0) | (t->mode >= PAGING_LONG ? EFER_LMA : 0);
 	if (!cpu->mode)
-		cpu->mode = t->mode == PAGING_LONG ? PLEX86_MODE_64 : PLEX86_MODE_32;
+		cpu->mode = t->mode >= PAGING_LONG ? PLEX86_MODE_64 : PLEX86_MODE_32;
 	cpu->xcr0 = 7 | vm.more_xcr0;
 	cpu->seg[PLEX86_CS].sel = cpu->mode == PLEX86_MODE_64 ? 0x33 : 0x23;
 	cpu->seg[PLEX86_SS].sel = 0x2b;

@@ -44,7 +44,13 @@
 #define P_NX		(UINT64_C(1) << 63)
 #define P_USER		(P_P | P_W | P_U | P_A | P_D)
 
-enum { PAGING_32, PAGING_PAE, PAGING_LONG };
+enum { PAGING_32, PAGING_PAE, PAGING_LONG, PAGING_LONG5 };	/* LONG5: five levels */
+
+/* The highest level of tables in memory; PAE's third are registers. */
+static inline unsigned int top_table(int mode)
+{
+	return mode < PAGING_LONG ? 2 : mode == PAGING_LONG ? 4 : 5;
+}
 
 struct tables {
 	int mode;
@@ -64,7 +70,7 @@ struct translation {
 	bool pse36;		/* a 4 MiB page with an address above 4 GiB */
 	uint64_t pa;
 	unsigned int n;		/* entries read: */
-	uint64_t entry_at[4];	/* where they are, ~0 for a cached PDPTE */
+	uint64_t entry_at[5];	/* where they are, ~0 for a cached PDPTE */
 };
 
 void tables_translate(const struct tables *t, uint64_t la, struct translation *out);

@@ -14,11 +14,11 @@ static struct plex86_ram ram;
 static struct plex86_paging paging_of(const struct tables *t)
 {
 	static const enum plex86_paging_mode modes[] = {
-		PLEX86_PAGING_32, PLEX86_PAGING_PAE, PLEX86_PAGING_LONG,
+		PLEX86_PAGING_32, PLEX86_PAGING_PAE, PLEX86_PAGING_LONG, PLEX86_PAGING_LONG,
 	};
 	struct plex86_paging p = {
 		.mode = modes[t->mode], .root = t->cr3, .pse = t->pse, .nxe = t->nxe,
-		.huge1g = t->huge1g, .phys_bits = t->phys_bits,
+		.huge1g = t->huge1g, .phys_bits = t->phys_bits, .la57 = t->mode == PAGING_LONG5,
 	};
 
 	memcpy(p.pdpte, t->pdpte, sizeof(p.pdpte));
@@ -71,7 +71,7 @@ static bool agree(const struct tables *t, uint64_t la)
 	return got == want && (!got || pa == (want_pa & ~(PAGE - 1)));
 }
 
-static const char *const names[] = { "32-bit", "PAE", "4-level" };
+static const char *const names[] = { "32-bit", "PAE", "4-level", "5-level" };
 
 static void each_bit(int mode)
 {
@@ -166,7 +166,7 @@ static void random_tables(int mode, struct rng *r)
 		for (i = 0; i < 3000; i++) {
 			struct translation o;
 
-			la = rng_next(r) >> (mode == PAGING_LONG ? 17 : 32);
+			la = rng_next(r) >> (mode >= PAGING_LONG ? 17 : 32);
 			wrong += !agree(&t, la);
 			kinds[tables_allow(&t, la, &pa)]++;
 			tables_translate(&t, la, &o);
@@ -185,7 +185,10 @@ static void control_registers(void)
 	struct plex86_paging p;
 
 	is(plex86_paging_from_cr(&p, 0, 0x1000, pae, 0, pdpte), -ENOTSUP, "no paging");
-	is(plex86_paging_from_cr(&p, pg, 0x1000, pae | la57, lma, pdpte), -ENOTSUP, "5 levels");
+	is(plex86_paging_from_cr(&p, pg, 0x1000, pae | la57, lma, pdpte), 0, "5 levels");
+	ok(p.mode == PLEX86_PAGING_LONG && plex86_paging_levels(&p) == 5);
+	ok(plex86_gva_valid(&p, (plex86_gva_t){ (UINT64_C(1) << 47) - 1 }));
+	ok(!plex86_gva_valid(&p, (plex86_gva_t){ UINT64_C(1) << 47 }));
 	is(plex86_paging_from_cr(&p, pg, 0xabcd5fff, 0, nxe, pdpte), 0, "32-bit");
 	ok(p.mode == PLEX86_PAGING_32 && p.root == 0xabcd5000 && !p.pse && !p.nxe);
 	plex86_paging_from_cr(&p, pg, 0x1000, pse, 0, pdpte);
@@ -194,6 +197,7 @@ static void control_registers(void)
 	ok(p.mode == PLEX86_PAGING_PAE && p.root == 0xabcd5fe0 && p.nxe && p.pdpte[3] == 4);
 	plex86_paging_from_cr(&p, pg, UINT64_C(0x800ffffffffff018), pae, lma, pdpte);
 	ok(p.mode == PLEX86_PAGING_LONG && p.root == UINT64_C(0xffffffffff000) && !p.nxe);
+	is(plex86_paging_levels(&p), 4, "4 levels");
 	ok(plex86_gva_valid(&p, (plex86_gva_t){ (UINT64_C(1) << 47) - 1 }));
 	ok(!plex86_gva_valid(&p, (plex86_gva_t){ UINT64_C(1) << 47 }));
 	p.mode = PLEX86_PAGING_32;
@@ -212,7 +216,7 @@ int main(void)
 	for (i = 0; i < VM_RAM / VM_BLOCK; i++)
 		plex86_ram_set_block(&ram, i, vm.object + vm.block[i]);
 	control_registers();
-	for (mode = PAGING_32; mode <= PAGING_LONG; mode++) {
+	for (mode = PAGING_32; mode <= PAGING_LONG5; mode++) {
 		each_bit(mode);
 		random_tables(mode, &r);
 	}
