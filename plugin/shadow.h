@@ -226,7 +226,7 @@ void plex86_list_add(struct plex86_world *w, uint32_t *first, struct plex86_node
 void plex86_list_remove(struct plex86_world *w, uint32_t *first, struct plex86_node *n, int list);
 
 /* Of user space's PML4: notes which of @count entries, from @first on, are present. */
-void plex86_root_slots(struct plex86_node *n, unsigned int first, unsigned int count);
+void plex86_pml4_slots(struct plex86_node *n, unsigned int first, unsigned int count);
 
 /* True if the entry that led to child @index of @up still says the same. */
 bool plex86_child_is_current(struct plex86_node *up, unsigned int index);

@@ -102,7 +102,7 @@ static void reread_lines(struct plex86_node *n)
 
 		lines &= lines - 1;
 		w->stats.lines_reread++;
-		plex86_root_slots(n, line * per_line, per_line);
+		plex86_pml4_slots(n, line * per_line, per_line);
 		for (i = line * per_line; i < (line + 1) * per_line && i < n->entries; i++) {
 			if (n->level == 1)
 				reread_leaf(n, i);

@@ -215,7 +215,7 @@ static bool is_user_pml4(const struct plex86_node *n)
 	return n->level == 4 && !n->base;
 }
 
-void plex86_root_slots(struct plex86_node *n, unsigned int first, unsigned int count)
+void plex86_pml4_slots(struct plex86_node *n, unsigned int first, unsigned int count)
 {
 	const uint64_t need = PLEX86_PTE_P | PLEX86_PTE_U;
 	struct plex86_shadow *s = n->shadow;
@@ -257,7 +257,7 @@ static struct plex86_node *make_child(struct plex86_node *up, unsigned int index
 		watch_table(s->world, n);
 	}
 	up->child[index] = n->self;
-	plex86_root_slots(n, 0, PLEX86_SLOTS);
+	plex86_pml4_slots(n, 0, PLEX86_SLOTS);
 	return n;
 }
 
@@ -276,7 +276,7 @@ static struct plex86_node *make_root(struct plex86_shadow *s)
 	n->rights = PLEX86_PROT_READ | PLEX86_PROT_WRITE | PLEX86_PROT_EXEC;
 	s->root = n->self;
 	watch_table(s->world, n);
-	plex86_root_slots(n, 0, PLEX86_SLOTS);
+	plex86_pml4_slots(n, 0, PLEX86_SLOTS);
 	return n;
 }
 
