@@ -24,11 +24,22 @@ host_agrees() {		# host_agrees GUEST NAME
 said() { cut -f2- "$1/said" | grep -e '^= ' -e '^@ stop '; }
 other_processor() {	# other_processor MODEL
 	local dir=$BOOTS_OUT/$1
-	"$top_srcdir/tools/guest/mkiso" amd64 "$BOOTS_OUT/amd64.job" "$dir.iso" pti=on nopcid &&
+	rm -rf "$dir.job"
+	cp -r "$BOOTS_OUT/amd64.job" "$dir.job" && echo 'isolation 1' >>"$dir.job/plan" &&
+		cat >"$dir.job/more" <<-'END' || return
+			run_more() {
+				cat /sys/devices/system/cpu/vulnerabilities/meltdown
+				grep -c -w pcid /proc/cpuinfo
+				true
+			}
+		END
+	"$top_srcdir/tools/guest/mkiso" amd64 "$dir.job" "$dir.iso" pti=on nopcid &&
 		MODEL=$1 "$top_srcdir/tools/guest/run" -b "$BOCHS" -p enabled=0 "$dir.iso" "$dir-plain" &&
 		MODEL=$1 "$top_srcdir/tools/guest/run" -b "$BOCHS" -p "enabled=1, stats=$dir.json" \
 			"$dir.iso" "$dir" || return
-	diff <(said "$dir-plain") <(said "$dir") && grep -q '"native_slices":[1-9]' "$dir.json"
+	said "$dir" | grep isolation
+	diff <(said "$dir-plain") <(said "$dir") && grep -q '"native_slices":[1-9]' "$dir.json" &&
+		said "$dir" | grep -qx '= isolation Mitigation: PTI' && said "$dir" | grep -qx '= isolation 0'
 }
 
 # I8: code that runs on is stopped by the guest's own 250 Hz, and a few more a second;

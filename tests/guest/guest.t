@@ -169,9 +169,9 @@ for bits in 32 64; do
 				continue
 			fi
 			groups=$(groups_of $bits $strict)
-			# All of it would be Bochs beside itself.
+			# All of it would be Bochs beside itself: one paging mode is enough.
 			if [ $bits = 32 ] && [ -n "$none" ]; then
-				groups=5@15:0
+				groups=5@4:0
 			elif [ -n "$none" ]; then
 				groups=${groups/4@15:200 /}
 			fi
