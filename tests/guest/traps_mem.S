@@ -160,7 +160,7 @@
 1:	enter	$16, $0
 	END
 
-#ifndef USER64
+#if !defined(USER64) && !defined(COMPAT)	/* its first stores are made: verify mode stops there */
 	TRAP	pf_pusha, 14, 6, 0, U_STACK + -4
 	mov	$U_STACK + 12, %esp
 1:	pusha
