@@ -28,6 +28,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/tools/lib/progress.sh"
 # shellcheck source=tools/lib/model.sh
 . "$root/tools/lib/model.sh"
+# shellcheck source=tools/lib/driver.sh
+. "$root/tools/lib/driver.sh"
 
 usage() {
 	echo "usage: ./quickstart fuzz N|only=CASE [SEED] [engine=process|driver] [model=NAME] [from=BLOCK] [kind=random] [insn=LIST]" >&2
@@ -73,7 +75,7 @@ fi
 
 # An emulated host takes a while to boot: six blocks at a time.
 together=1 block_max=16384
-if [ "$engine" = driver ] && ! { [ -c /dev/plex86 ] && [ -r /dev/plex86 ] && [ -w /dev/plex86 ]; }; then
+if [ "$engine" = driver ] && ! driver_here; then
 	why=$("$root/tools/fuzz/emulated" "$build") || {
 		echo "fuzz: there is no /dev/plex86 to use, and no emulated host: $why" >&2
 		exit 2

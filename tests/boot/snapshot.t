@@ -18,7 +18,7 @@ cd "$work/cwd" || exit 1
 # Two thirds of the guest's tests: call gates and rings.  (In the midst of some tests that look at vector
 # registers, trap/xm_avx for instance, a Bochs without acceleration that is restored has others than
 # it had: docs/bochs-differences.md.)
-tick=1400000000
+tick=967000000
 options=(-c "$(default_model)" -e 8 -g 0x35 -s 2000 -n 50 -t 60 -b "$BOCHS")
 
 plain() {

@@ -9,6 +9,7 @@
 # PLEX86_FUZZ_DRIVER_CASES: how many instructions (1000).
 set -u
 . "$top_srcdir/tests/tap.sh"
+. "$top_srcdir/tools/lib/driver.sh"
 
 export BUILD=$top_builddir FUZZ_OUT=$top_builddir/tests/fuzz/driver
 export KMOD_WORK=$FUZZ_OUT.kmod
@@ -19,7 +20,7 @@ mkdir -p "$work" "$KMOD_WORK"
 
 [ -r "$top_builddir/tests/guest/tk32.img" ] && [ -r "$top_builddir/tests/guest/tk64.img" ] ||
 	tap_skip_all "there is no test kernel: the compiler can't make it"
-if ! [ -w /dev/plex86 ]; then
+if ! driver_here; then
 	why=$("$top_srcdir/tools/fuzz/emulated" "$top_builddir") || tap_skip_all "$why"
 fi
 

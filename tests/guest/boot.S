@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Boot sector of a 1.44 MB floppy: reads the kernel by the BIOS, track by
- * track, switches to protected mode, copies the kernel to 2 MiB and jumps
+ * Boot sector of a floppy or a hard disk: reads the kernel by the BIOS, track
+ * by track, switches to protected mode, copies the kernel to 2 MiB and jumps
  * there.  SECTORS (on the assembler's command line) is the kernel's size.
  *
  * The parameters at BOOT_PARAM are patched into the image by run-guest.
  */
 #include "layout.h"
 
-#define SPT	18			/* sectors per track */
-#define BOUNCE	0x8000			/* one track; does not cross a 64 KiB boundary */
+#define BOUNCE	0x8000			/* one track, 63 sectors at most; does not cross a 64 KiB boundary */
 #define PM_CODE	0x08
 #define PM_DATA	0x10
 
@@ -30,20 +29,30 @@ start:
 	mov	%dl, drive
 	sti
 
-	/* 2. Sectors lba .. SECTORS, as many at a time as the track has left. */
+	/* 2. The drive's sectors per track and heads. */
+	mov	$0x08, %ah
+	int	$0x13
+	jc	failed
+	and	$63, %cl
+	mov	%cl, spt
+	inc	%dh
+	mov	%dh, heads
+	xor	%di, %di
+	mov	%di, %es
+
+	/* 3. Sectors lba .. SECTORS, as many at a time as the track has left. */
 next:
 	mov	lba, %ax
 	xor	%dx, %dx
-	mov	$SPT, %cx
+	mov	spt, %cx
 	div	%cx			/* ax = track, dx = sector in it */
 	sub	%dx, %cx		/* cx = sectors left in the track */
 	mov	%cl, count
 	mov	%dl, %cl
 	inc	%cl			/* sectors count from 1 */
-	mov	%al, %dh
-	and	$1, %dh			/* head */
-	shr	%ax
-	mov	%al, %ch		/* cylinder */
+	divb	heads			/* al = cylinder, ah = head */
+	mov	%al, %ch
+	mov	%ah, %dh
 	mov	drive, %dl
 	mov	$BOUNCE, %bx
 	mov	$0x02, %ah
@@ -55,11 +64,12 @@ next:
 	int	$0x13
 	decb	tries
 	jnz	next
+failed:
 	mov	$'D', %al
 	out	%al, $0xe9
 	hlt
 
-	/* 3. From the bounce buffer to its place. */
+	/* 4. From the bounce buffer to its place. */
 read_ok:
 	mov	dest, %es
 	xor	%di, %di
@@ -76,7 +86,7 @@ read_ok:
 	cmpw	$SECTORS, lba
 	jbe	next
 
-	/* 4. Text cursor and motor are of no more use; A20 on, protected mode. */
+	/* 5. Text cursor and motor are of no more use; A20 on, protected mode. */
 	cli
 	xor	%al, %al
 	mov	$0x3f2, %dx
@@ -114,6 +124,8 @@ gdtr:
 	.long	gdt
 lba:	.word	1			/* sector 0 is this one */
 dest:	.word	LOAD_PA >> 4
+spt:	.word	0
+heads:	.byte	0
 drive:	.byte	0
 count:	.byte	0
 tries:	.byte	5

@@ -128,7 +128,7 @@ traps() {		# traps ENGINE
 	local least=$traps_least
 	engine_runs32 "$1" || least=$((least / 2))	# half of the table is 32-bit code
 	rm -f "$stats"
-	run "$as" -c "$model" -s 1 -g 0x200 bochs "$images/tk64.img" &&
+	run "$as" -f -c "$model" -s 1 -g 0x200 bochs "$images/tk64.img" &&
 		run "$log" -c "$model" -s 1 -g 0x200 -x "plex86: enabled=1, engine=$1, handover=always, \
 stats=$stats" bochs "$images/tk64.img" &&
 		"$here/compare-logs" "$as" "$log" && trapped "$stats" "$least"

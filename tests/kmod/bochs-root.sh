@@ -59,14 +59,14 @@ bochs_rc() {
 	cat <<END
 megs: 64
 cpu: model=$1, count=1, ips=$2, reset_on_triple_fault=0
-romimage: file=/bios
+romimage: file=/bios, options=fastboot
 vgaromimage: file=/vgabios
 pci: enabled=1, chipset=i440fx, slot1=pcivga
 display_library: nogui
 floppya: 1_44=/floppy, status=inserted
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=disk, path=/disk, mode=flat, $3
-boot: floppy
+boot: disk
 clock: sync=none, time0=946681200
 log: /log
 panic: action=fatal

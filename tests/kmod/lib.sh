@@ -4,7 +4,8 @@
 # static test programs, and nothing else.  Sourced by tests/kmod/run; bash.
 #
 #   kmod_need		says what is missing here, and returns 1
-#   kmod_kernel		fetch and unpack the kernel that fits the installed headers
+#   kmod_kernel		fetch and unpack the kernel that fits the installed headers, and its modules
+#			that mount a folder of the machine outside (names in kmod_9p, in order)
 #   kmod_module		compile the module, and what ends the host
 #   kmod_build		them and the test programs
 #   kmod_initramfs FILE PLAN	with a plan: a line per program
@@ -73,11 +74,14 @@ kmod_kernel() {
 	local dir=$kmod_cache/$kmod_release package=linux-image-$kmod_release
 	kmod_bzimage=$dir/vmlinuz
 	kmod_vmlinux=$dir/vmlinux
-	if [ -s "$kmod_vmlinux" ]; then return; fi
+	kmod_modules=$dir/modules
+	if [ -s "$kmod_vmlinux" ] && [ -d "$kmod_modules" ]; then return; fi
 	mkdir -p "$dir"
 	# Suites run side by side.
-	(flock 8 && { [ -s "$kmod_vmlinux" ] || kmod_fetch_kernel; }) 8>"$dir/lock"
+	(flock 8 && { { [ -s "$kmod_vmlinux" ] && [ -d "$kmod_modules" ]; } || kmod_fetch_kernel; }) 8>"$dir/lock"
 }
+
+kmod_9p="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci netfs fscache 9pnet 9pnet_virtio 9p"
 
 kmod_fetch_kernel() {
 	(cd "$dir" && kmod_download download "$package") >"$dir/log" 2>&1 || {
@@ -85,12 +89,18 @@ kmod_fetch_kernel() {
 		return 1
 	}
 	dpkg-deb --fsys-tarfile "$dir/$package"_*.deb | tar -xO "./boot/vmlinuz-$kmod_release" >"$kmod_bzimage"
+	rm -rf "$kmod_modules" "$kmod_modules.new"
+	mkdir "$kmod_modules.new"
+	# shellcheck disable=SC2086 # a list in one variable
+	dpkg-deb --fsys-tarfile "$dir/$package"_*.deb | tar -x -C "$kmod_modules.new" --wildcards \
+		--transform 's:.*/::' $(printf '*/%s.ko ' $kmod_9p)
 	rm "$dir/$package"_*.deb
 	kmod_unpack_kernel "$kmod_bzimage" >"$kmod_vmlinux.new" 2>>"$dir/log" || {
 		echo "$kmod_bzimage can't be unpacked (see $dir/log)"
 		return 1
 	}
 	mv "$kmod_vmlinux.new" "$kmod_vmlinux"
+	mv "$kmod_modules.new" "$kmod_modules"
 }
 
 kmod_compile() {

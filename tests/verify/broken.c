@@ -45,8 +45,9 @@ static void flip_register(struct plex86_cpu *cpu, struct plex86_vec *vec, unsign
 	unsigned int bits = cpu->mode == PLEX86_MODE_64 ? 64 : 32;
 
 	(void)vec;
+	/* Not to another instruction of the same loop, where the rest may be right as well. */
 	if (n % 8 == 7) {
-		cpu->rip ^= 1u << n / 8 % 12;
+		cpu->rip ^= 0x100u << n / 8 % 4;
 		return;
 	}
 	cpu->gpr[kept[n % count]] ^= UINT64_C(1) << n * 7 % bits;

@@ -7,6 +7,7 @@ export LC_ALL=C		# decimal points, also where a user runs one of them alone
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=${BUILD:-$TOP/build}
 . "$TOP/tools/lib/model.sh"
+. "$TOP/tools/lib/driver.sh"
 mkdir -p "$BUILD"
 BUILD=$(cd "$BUILD" && pwd)
 GUEST=$BUILD/guest
@@ -43,6 +44,16 @@ check_engine() {
 	auto | driver | process | none) ;;
 	*) die "there is no engine '$1' (there are: auto, driver, process, none)" ;;
 	esac
+}
+
+# Does a Bochs with this engine need the QEMU host?  Then the guest's processor is of its vendor.
+hosted=()
+check_hosted() {	# check_hosted ENGINE: sets hosted, an option of tools/guest/run, and MODEL
+	if [ "$1" = driver ] && ! driver_here; then
+		hosted=(-H)
+		export MODEL=${MODEL:-ryzen}
+		say "There is no /dev/plex86 to use: Bochs with engine=driver runs in QEMU (tests/kmod/hosted), slowly."
+	fi
 }
 
 # True when OUT exists and is newer than all inputs.
