@@ -263,6 +263,11 @@ static Bit32s parse_options(const char *context, int num_params, char *params[])
   }
   bx_list_c *base = (bx_list_c *) SIM->get_param(BXPN_PLEX86);
   for (int i = 1; i < num_params; i++) {
+    if (!strncmp(params[i], "spin=", 5)) {
+      BX_ERROR(("%s: plex86: there is no 'spin': an engine that waits for its code on a core of its own can't be "
+                "exact, and for one that is exact it gains nothing (docs/process.md)", context));
+      continue;
+    }
     // Of a "=" alone Bochs would compare a name that there is none of.
     if (*params[i] == '=' || SIM->parse_param_from_list(context, params[i], base) < 0)
       BX_ERROR(("%s: unknown or wrong parameter for plex86 ignored: '%s'", context, params[i]));

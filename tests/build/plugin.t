@@ -48,6 +48,10 @@ tap_is "Bochs has not loaded it unasked" "$(grep -c 'loaded plugin libbx_plex86.
 tap "Bochs knows its line in bochsrc, and loads it, all symbols bound at once" \
 	start 'plex86: enabled=0'
 tap_is "it is this file that was loaded" "$(grep -c 'loaded plugin libbx_plex86.so' out.txt)" 1
+tap "an option that there is not is named, and Bochs goes on" start 'plex86: enabled=0, speed=9'
+tap_is "and it is said which" "$(grep -c "wrong parameter for plex86 ignored: 'speed=9'" out.txt)" 1
+tap "Bochs starts if told to spin" start 'plex86: enabled=0, spin=1'
+tap_is "and says why it won't" "$(grep -c "there is no 'spin'.*docs/process.md" out.txt)" 1
 
 # Bochs frees memory after it has closed its plugins where it ends before it has begun.
 ends() {	# ends STATUS ARGS...

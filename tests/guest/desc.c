@@ -23,6 +23,7 @@ extern u8 syscall32_entry[];
 #endif
 
 static u64 gdt[GDT_SLOTS] __attribute__((aligned(16)));
+static u64 gdt_at_boot[GDT_SLOTS];
 static u64 idt[IDT_VECTORS * (BITS64 ? 2 : 1)] __attribute__((aligned(16)));
 
 /* Fields that both forms of the TSS have in the same place are all we need, and SS0 to SS2. */
@@ -181,6 +182,15 @@ static void gdt_init(void)
 	gdt_set(SEL_CONF, BITS64 ? 0x00af9f000000ffff : 0x00cf9f000000ffff);
 	gdt_set_gate(SEL_GATE, SEL_KCODE, (ulong)gate_entry, 0xec, 0);
 	gdt_set_gate(SEL_NPGATE, SEL_KCODE, (ulong)gate_entry, 0x6c, 0);
+	memcpy(gdt_at_boot, gdt, sizeof(gdt));
+}
+
+/* What a test has put there is gone for the next one.  The TSS stays as it is, with its busy bit. */
+void gdt_reset(void)
+{
+	for (u32 i = 0; i < GDT_SLOTS; i++)
+		if (i != SEL_TSS >> 3 && gdt[i] != gdt_at_boot[i])
+			gdt[i] = gdt_at_boot[i];
 }
 
 void desc_init(void)

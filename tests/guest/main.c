@@ -61,6 +61,7 @@ void test_begin(void)
 	set_dr1(0);
 	set_dr2(0);
 	set_dr3(0);
+	gdt_reset();
 	fpu_pattern(0);
 	rnd_state = param.seed ? param.seed : 1;
 	run_how = RUN_IRET;

@@ -52,6 +52,13 @@ bool u_store(ulong va, u32 val)
 	return true;
 }
 
+/* A page-table entry: which frame is in it depends on what ran before, so the log has none. */
+bool u_store_entry(ulong va, u32 entry)
+{
+	u.dx = entry;
+	return op(agent_store, "store", va);
+}
+
 bool u_rmw(ulong va, u32 add)
 {
 	u.dx = add;

@@ -288,12 +288,12 @@ static void table_writable_by_user(void)
 	entry = window + (table & (PAGE - 1));
 	u_load(va1, &v);
 	expect(v == 0x100);
-	u_store(entry + mode->entry_size, p2 | P_URW);	/* the next page, never used so far */
+	u_store_entry(entry + mode->entry_size, p2 | P_URW);	/* the next page, never used so far */
 	u_load(va1 + PAGE, &v);
 	expect(v == 0x200);
 	u_store(va1 + PAGE, 0x201);
 	expect(entry_get(cur, va1 + PAGE, 1) == (p2 | P_URW | A | D));
-	u_store(entry, p2 | P_URW);
+	u_store_entry(entry, p2 | P_URW);
 	invlpg(va1);
 	u_load(va1, &v);
 	expect(v == 0x201);

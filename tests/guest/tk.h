@@ -227,6 +227,7 @@ void user_put32(u64 va, u32 v);
 
 /* ---- descriptors (desc.c) ---- */
 void desc_init(void);
+void gdt_reset(void);
 void gdt_set(u16 sel, u64 descriptor);
 u64 gdt_get(u16 sel);
 void gdt_set_gate(u16 sel, u16 cs, ulong target, u8 type_attr, u8 params);
@@ -268,6 +269,7 @@ extern u64 fpu_xcr0;
 /* ---- user operations (agent.S, ops.c) ---- */
 bool u_load(ulong va, u32 *val);	/* each says in the log what happened */
 bool u_store(ulong va, u32 val);
+bool u_store_entry(ulong va, u32 entry);
 bool u_rmw(ulong va, u32 add);
 bool u_call(ulong va, ulong *ax);	/* calls code at va; its result in ax */
 bool u_copy(ulong to, ulong from, u32 n);
