@@ -98,7 +98,7 @@ bool plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
 	v->steps = v->ntrace = 0;
 	v->approximated = false;
 	v->nearest_diff = v->nearest_count = 0;
-	v->stray = false;
+	v->stray = v->half = false;
 	v->replaying = true;
 	return true;
 }
@@ -259,10 +259,34 @@ static uint64_t step_cost(const struct plex86_verify *v, const struct plex86_cpu
 	       1 : STEP_COST;
 }
 
+static void is_same(struct plex86_verify *v)
+{
+	v->stats.slices++;
+	v->stats.instructions += v->steps;
+	v->stats.pages += v->npages;
+	count_excuses(v, v->excused);
+}
+
+/*
+ * What faults half way has done the first half (PUSHA, gathers and scatters: SDM vol. 2), so that its
+ * state is at no boundary.  Bochs was at the right one, and has faulted now, too: has it done the same?
+ */
+static bool same_half(struct plex86_verify *v)
+{
+	struct plex86_vec vec;
+
+	if (!v->half || v->stray || !same_memory(v))
+		return false;
+	v->excused = 1u << PLEX86_TOLERATED_HALF;
+	v->host->read_vec(&vec);
+	return !plex86_compare_vec(v, &vec);
+}
+
 enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex86_cpu *cpu,
 				      uint64_t icount)
 {
 	uint64_t cost = v->steps ? step_cost(v, cpu) : 0;
+	uint32_t diff;
 	bool same;
 
 	/* Asked again, after an event that was none: nothing was executed. */
@@ -276,14 +300,13 @@ enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex
 	v->icount = icount;
 	v->excused = 0;
 	v->last = *cpu;
-	if (cpu->rip == v->end.rip && !look(v, cpu)) {
-		v->stats.slices++;
-		v->stats.instructions += v->steps;
-		v->stats.pages += v->npages;
-		count_excuses(v, v->excused);
+	diff = cpu->rip == v->end.rip ? look(v, cpu) : PLEX86_DIFF_RIP;
+	if (!diff) {
+		is_same(v);
 		plex86_verify_release(v);
 		return PLEX86_REPLAY_SAME;
 	}
+	v->half = !(diff & ~(PLEX86_DIFF_MEMORY | PLEX86_DIFF_VECTOR));
 	if (v->patience < cost) {
 		if (excused(v))
 			v->stats.unverified[PLEX86_UNVERIFIED_INEXACT]++;
@@ -319,6 +342,8 @@ void plex86_verify_left(struct plex86_verify *v, uint64_t icount)
 		return;
 	if (icount != v->icount)
 		v->stats.unverified[PLEX86_UNVERIFIED_EVENTS]++;
+	else if (same_half(v))
+		is_same(v);
 	else if (excused(v))
 		v->stats.unverified[PLEX86_UNVERIFIED_INEXACT]++;
 	else

@@ -52,6 +52,7 @@ enum plex86_tolerated {
 	PLEX86_TOLERATED_TRAP,		/* what the trapping instruction has written already */
 	PLEX86_TOLERATED_APPROXIMATION,	/* RCPPS and its like, x87 transcendentals */
 	PLEX86_TOLERATED_RANDOM,	/* RDRAND, RDSEED */
+	PLEX86_TOLERATED_HALF,		/* it faulted half way, and so did Bochs */
 	PLEX86_TOLERATED
 };
 
@@ -120,6 +121,7 @@ struct plex86_verify {
 	uint32_t nearest_diff;		/* PLEX86_DIFF_*; 0: there was none */
 	unsigned int nearest_count;
 	uint32_t excused;		/* bits, enum plex86_tolerated: of the comparison at work */
+	bool half;			/* at the last boundary all but memory and vectors was the same */
 	bool stray;
 	plex86_gpa_t stray_gpa;
 	uint64_t stray_rip;

@@ -313,6 +313,7 @@ const char *plex86_tolerated_name(enum plex86_tolerated t)
 		[PLEX86_TOLERATED_TRAP] = "trapping-instruction",
 		[PLEX86_TOLERATED_APPROXIMATION] = "approximations",
 		[PLEX86_TOLERATED_RANDOM] = "random-numbers",
+		[PLEX86_TOLERATED_HALF] = "fault-half-way",
 	};
 
 	return names[t];

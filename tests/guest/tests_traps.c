@@ -4,6 +4,7 @@
 #include "trapcase.h"
 
 #define XCR0_AVX	4u
+#define CPUID_7_AVX2	(1u << 5)	/* EBX */
 #define PORT_LOG	0xe9
 
 static const struct trap_case *tc;
@@ -102,6 +103,17 @@ static void run_case(void)
 	run_variant(false);
 }
 
+static bool has_avx2(void)
+{
+	u32 r[4];
+
+	cpuid(0, 0, r);
+	if (r[0] < 7)
+		return false;
+	cpuid(7, 0, r);
+	return r[1] & CPUID_7_AVX2;
+}
+
 static void run_table(const char *group, const struct trap_case *end)
 {
 	for (; tc < end; tc++) {
@@ -109,7 +121,8 @@ static void run_table(const char *group, const struct trap_case *end)
 
 		if ((tc->flags & F_NX && !mode->nx) || (tc->flags & F_NO_NX && mode->nx) ||
 		    (tc->flags & F_L4 && mode->levels != 4) ||
-		    (tc->flags & F_AVX && !(fpu_xcr0 & XCR0_AVX)))
+		    (tc->flags & (F_AVX | F_AVX2) && !(fpu_xcr0 & XCR0_AVX)) ||
+		    (tc->flags & F_AVX2 && !has_avx2()))
 			continue;
 		run_tests(group, &t, 1);
 	}

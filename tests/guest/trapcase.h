@@ -22,6 +22,7 @@
 #define F_CLOSED	0x800	/* the gates 3, 4 and 0x80 are not for user code */
 #define F_ANY_RF	0x1000	/* CPUs differ in whether the trap pushes RF */
 #define F_L4		0x2000	/* only with page tables of four levels */
+#define F_AVX2		0x4000	/* only with AVX2 */
 
 #ifdef __ASSEMBLER__
 #include "regs.h"

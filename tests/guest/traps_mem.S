@@ -111,6 +111,15 @@
 1:	vmovups	%ymm0, U_EDGE + 0xfe8
 	END
 
+	TRAP	pf_gather, 14, 4, F_AVX2, U_NP		/* its first element is there; of 128 bits CPUs differ */
+	vpcmpeqd %ymm2, %ymm2, %ymm2
+	mov	$U_NP - U_DATA, %eax
+	vmovd	%eax, %xmm1
+	vpslldq	$4, %ymm1, %ymm1
+	mov	$U_DATA, %eax
+1:	vpgatherdd %ymm2, (_ax,%ymm1), %ymm0
+	END
+
 	TRAP	pf_rep_movs, 14, 6, 0, U_EDGE + 0x1000
 	mov	$U_DATA, %esi
 	mov	$U_EDGE + 0xff9, %edi
@@ -160,7 +169,7 @@
 1:	enter	$16, $0
 	END
 
-#if !defined(USER64) && !defined(COMPAT)	/* its first stores are made: verify mode stops there */
+#ifndef USER64				/* its first stores are made */
 	TRAP	pf_pusha, 14, 6, 0, U_STACK + -4
 	mov	$U_STACK + 12, %esp
 1:	pusha

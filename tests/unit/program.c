@@ -148,6 +148,15 @@ enum step cpu_step(struct plex86_cpu *cpu, const struct cpu_view *v, uint64_t *f
 		/* Not a byte of it is 0F, or random data would be sensitive code. */
 		store(v, &a, act->arg ? act->arg : hash | UINT64_C(0x1010101010101010));
 		break;
+	case ACT_BOTH:
+		*access = PLEX86_ACCESS_WRITE;
+		if (!reach(v, act->la, 8, PLEX86_ACCESS_WRITE, &a, fault))
+			return STEP_FAULT;
+		store(v, &a, hash | UINT64_C(0x1010101010101010));
+		if (!reach(v, act->arg, 8, PLEX86_ACCESS_WRITE, &a, fault))
+			return STEP_FAULT;
+		store(v, &a, hash | UINT64_C(0x2020202020202020));
+		break;
 	case ACT_CALL:
 		return STEP_CALL;
 	case ACT_EXEC:

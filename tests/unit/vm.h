@@ -107,6 +107,7 @@ enum act_kind {
 	ACT_WRITE,	/* 8 bytes at .la, a value that depends on all before */
 	ACT_EXEC,	/* jump to .la and execute what is there */
 	ACT_CALL,	/* the kernel, with .arg */
+	ACT_BOTH,	/* 8 bytes at .la, then 8 at .arg: the first are there though the second fault, as with PUSHA */
 };
 
 struct act {
@@ -133,7 +134,7 @@ enum step {
 	STEP_END,
 };
 
-/* Executes the next act through @view; but for a jump's RIP, nothing has changed unless STEP_DONE. */
+/* Executes the next act through @view; but for a jump's RIP and half of ACT_BOTH, nothing has changed unless STEP_DONE. */
 enum step cpu_step(struct plex86_cpu *cpu, const struct cpu_view *view, uint64_t *fault,
 		   uint32_t *access);
 
