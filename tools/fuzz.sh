@@ -18,7 +18,7 @@
 # model: of the guest's CPU (default: one of the host's vendor, without AVX-512).
 #
 # engine=driver uses plex86.ko if /dev/plex86 can be opened here, and otherwise the host
-# that QEMU emulates for tests/kmod, which needs what tools/fuzz/emulated says.
+# that QEMU emulates (tests/kmod/hosted).
 #
 # BUILD: a build folder to use as it is.  FUZZ_OUT: where the results go (BUILD/fuzz).
 set -eu
@@ -76,7 +76,7 @@ fi
 # An emulated host takes a while to boot: six blocks at a time.
 together=1 block_max=16384
 if [ "$engine" = driver ] && ! driver_here; then
-	why=$("$root/tools/fuzz/emulated" "$build") || {
+	why=$("$root/tests/kmod/hosted" -n) || {
 		echo "fuzz: there is no /dev/plex86 to use, and no emulated host: $why" >&2
 		exit 2
 	}

@@ -13,7 +13,7 @@ top=$work/top
 # A folder's name may have anything in it.
 export BUILD=$work/it\'s ENGINES=$work/engines BOOTS=$work/boots
 suites=$BUILD/suites
-mkdir -p "$top"/{tests/suites/own,tests/verify,tools/guest,tools/fuzz} "$BUILD"/{tools,tests/guest} "$suites" "$BOOTS"
+mkdir -p "$top"/{tests/kmod,tests/suites/own,tests/verify,tools/guest,tools/fuzz} "$BUILD"/{tools,tests/guest} "$suites" "$BOOTS"
 cp -r "$top_srcdir"/tools/{demo,lib,fuzz.sh} "$top/tools/"
 cp "$top_srcdir/tools/guest/lib.sh" "$top/tools/guest/"
 cp -r "$top_srcdir"/tests/suites/{run,report,compare.awk,normalise,mkdisk,lib.sh,job} "$top/tests/suites/"
@@ -326,7 +326,7 @@ tap_is "the last line is still that of the differences" \
 tap_is "fuzz: nor was any asked for" "$(fuzz "0 0" 600)" "1 1 "
 tap_is "fuzz: one case" "$(fuzz "1 0" only=3)" "0 0 so few cases may all be for Bochs to execute."
 want="0 0 the guest's CPU has AVX-512, and the host's has not."
-stand_in "$top/tools/fuzz/emulated" <<<':'
+stand_in "$top/tests/kmod/hosted" <<<':'
 if [ -w /dev/plex86 ]; then
 	tap_skip "fuzz: AVX-512, which an emulated CPU has not" "plex86.ko runs on this machine's own CPU"
 else

@@ -21,7 +21,7 @@ mkdir -p "$work" "$KMOD_WORK"
 [ -r "$top_builddir/tests/guest/tk32.img" ] && [ -r "$top_builddir/tests/guest/tk64.img" ] ||
 	tap_skip_all "there is no test kernel: the compiler can't make it"
 if ! driver_here; then
-	why=$("$top_srcdir/tools/fuzz/emulated" "$top_builddir") || tap_skip_all "$why"
+	why=$("$top_srcdir/tests/kmod/hosted" -n) || tap_skip_all "$why"
 fi
 
 fuzz() {

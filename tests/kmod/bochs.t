@@ -10,7 +10,7 @@ if [ ! -r "$tk64" ]; then
 	echo "1..0 # SKIP there is no test kernel: the compiler can't make it"
 	exit
 fi
-export KMOD_WORK=$top_builddir/kmod-bochs
+export BUILD=$top_builddir KMOD_WORK=$top_builddir/kmod-bochs
 export KMOD_CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/bochs-plex86/kmod
 # By policy 28 slices ran of all this: no space lives long enough to pay.
 export BOCHS_PLEX86=", handover=always"

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # A test host in QEMU: Debian's stock kernel, an initramfs with the module and
-# static test programs, and nothing else.  Sourced by tests/kmod/run; bash.
+# static test programs, and nothing else (run, kernels), or this machine's files
+# (hosted).  Sourced by these; bash.
 #
 #   kmod_need		says what is missing here, and returns 1
 #   kmod_kernel		fetch and unpack the kernel that fits the installed headers, and its modules

@@ -16,7 +16,7 @@ static FILE *wait_for(const char *name)
 	FILE *f;
 	int i;
 
-	for (i = 0; i < 3000; i++) {
+	for (i = 0; i < 60000; i++) {
 		f = fopen(name, "r");
 		if (f)
 			return f;

@@ -50,7 +50,9 @@ check_engine() {
 # QEMU 7.2 lacks and programs like: each SHA instruction would be a trap.
 hosted=()
 check_hosted() {	# check_hosted ENGINE: sets hosted, an option of tools/guest/run, and MODEL
+	local why
 	if [ "$1" = driver ] && ! driver_here; then
+		why=$("$TOP/tests/kmod/hosted" -n) || die "there is no /dev/plex86 to use, and no emulated host: $why"
 		hosted=(-H)
 		export MODEL=${MODEL:-ryzen, exclude_features=\"sha\"}
 		say "There is no /dev/plex86 to use: Bochs with engine=driver runs in QEMU (tests/kmod/hosted), slowly."
