@@ -52,7 +52,7 @@ enum plex86_verdict plex86_core_replay(struct plex86_core *core, const struct pl
 	switch (plex86_verify_step(core->verify, cpu, slice->icount)) {
 	case PLEX86_REPLAY_ON:
 		return PLEX86_REPLAY;
-	case PLEX86_REPLAY_DIFFERENT:
+	case PLEX86_REPLAY_BEYOND:
 		core->held = PLEX86_RAN;	/* Bochs is somewhere, and that is right */
 		break;
 	case PLEX86_REPLAY_SAME:

@@ -15,11 +15,12 @@
 
 /*
  * No CPU executes more instructions in a nanosecond; string instructions, whose
- * iterations are steps of their own, cost a sixteenth.
+ * iterations are steps of their own, cost a sixteenth.  Slack: a host whose TSC is not stable
+ * measures in ticks, and a slice takes none.
  */
 #define INSNS_PER_NS	32
 #define STEP_COST	16
-#define SLACK_STEPS	10000
+#define SLACK_STEPS	50000
 
 #define TF		(1u << 8)
 
@@ -32,7 +33,8 @@ int plex86_verify_init(struct plex86_verify **vp, struct plex86_world *world, ui
 		return -ENOMEM;
 	v->before = malloc(PLEX86_VERIFY_BYTES);
 	v->trace = malloc(PLEX86_VERIFY_TRACE * sizeof(*v->trace));
-	if (!v->before || !v->trace) {
+	v->ahead = malloc(PLEX86_VERIFY_AHEAD * sizeof(*v->ahead));
+	if (!v->before || !v->trace || !v->ahead) {
 		plex86_verify_fini(v);
 		return -ENOMEM;
 	}
@@ -41,6 +43,7 @@ int plex86_verify_init(struct plex86_verify **vp, struct plex86_world *world, ui
 	v->scratch = scratch;
 	v->engine = engine;
 	v->case_file = case_file;
+	v->tcg = plex86_half_is_tcg();
 	world->verify = v;
 	*vp = v;
 	return 0;
@@ -54,6 +57,7 @@ void plex86_verify_fini(struct plex86_verify *v)
 		v->world->verify = NULL;
 	free(v->before);
 	free(v->trace);
+	free(v->ahead);
 	free(v->ops);
 	free(v);
 }
@@ -93,12 +97,14 @@ bool plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
 		watch(v, v->world->nodes[v->space->root]);
 	v->end = *cpu;
 	v->end_vec = *vec;
+	plex86_half_end(v);
 	v->ran_ns = ran_ns;
 	v->patience = (ran_ns * INSNS_PER_NS + SLACK_STEPS) * STEP_COST;
 	v->steps = v->ntrace = 0;
 	v->approximated = false;
 	v->nearest_diff = v->nearest_count = 0;
 	v->stray = v->half = false;
+	v->nahead = 0;
 	v->replaying = true;
 	return true;
 }
@@ -143,7 +149,7 @@ unsigned int plex86_verify_code(const struct plex86_verify *v, uint64_t la, uint
 	return i;
 }
 
-static bool same_memory(struct plex86_verify *v)
+bool plex86_verify_same_memory(struct plex86_verify *v)
 {
 	uint32_t i;
 
@@ -171,7 +177,7 @@ static uint32_t look(struct plex86_verify *v, const struct plex86_cpu *cpu)
 	if (!(diff & (PLEX86_DIFF_GPR | PLEX86_DIFF_SEG))) {
 		if (v->stray)
 			diff |= PLEX86_DIFF_STRAY;
-		if (!same_memory(v))
+		if (!plex86_verify_same_memory(v))
 			diff |= PLEX86_DIFF_MEMORY;
 		v->host->read_vec(&vec);
 		diff |= plex86_compare_vec(v, &vec);
@@ -267,21 +273,6 @@ static void is_same(struct plex86_verify *v)
 	count_excuses(v, v->excused);
 }
 
-/*
- * What faults half way has done the first half (PUSHA, gathers and scatters: SDM vol. 2), so that its
- * state is at no boundary.  Bochs was at the right one, and has faulted now, too: has it done the same?
- */
-static bool same_half(struct plex86_verify *v)
-{
-	struct plex86_vec vec;
-
-	if (!v->half || v->stray || !same_memory(v))
-		return false;
-	v->excused = 1u << PLEX86_TOLERATED_HALF;
-	v->host->read_vec(&vec);
-	return !plex86_compare_vec(v, &vec);
-}
-
 enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex86_cpu *cpu,
 				      uint64_t icount)
 {
@@ -295,9 +286,14 @@ enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex
 	if (v->steps && icount != v->icount + 1) {
 		v->stats.unverified[PLEX86_UNVERIFIED_EVENTS]++;
 		plex86_verify_release(v);
-		return PLEX86_REPLAY_DIFFERENT;
+		return PLEX86_REPLAY_BEYOND;
 	}
 	v->icount = icount;
+	if (plex86_half_caught_up(v)) {
+		is_same(v);
+		plex86_verify_release(v);
+		return PLEX86_REPLAY_BEYOND;
+	}
 	v->excused = 0;
 	v->last = *cpu;
 	diff = cpu->rip == v->end.rip ? look(v, cpu) : PLEX86_DIFF_RIP;
@@ -306,14 +302,14 @@ enum plex86_replay plex86_verify_step(struct plex86_verify *v, const struct plex
 		plex86_verify_release(v);
 		return PLEX86_REPLAY_SAME;
 	}
-	v->half = !(diff & ~(PLEX86_DIFF_MEMORY | PLEX86_DIFF_VECTOR));
+	plex86_half_boundary(v, diff);
 	if (v->patience < cost) {
 		if (excused(v))
 			v->stats.unverified[PLEX86_UNVERIFIED_INEXACT]++;
 		else
 			different(v, "Bochs does not come to where native code was");
 		plex86_verify_release(v);
-		return PLEX86_REPLAY_DIFFERENT;
+		return PLEX86_REPLAY_BEYOND;
 	}
 	v->patience -= cost;
 	v->steps++;
@@ -342,7 +338,7 @@ void plex86_verify_left(struct plex86_verify *v, uint64_t icount)
 		return;
 	if (icount != v->icount)
 		v->stats.unverified[PLEX86_UNVERIFIED_EVENTS]++;
-	else if (same_half(v))
+	else if (plex86_half_faulted(v))
 		is_same(v);
 	else if (excused(v))
 		v->stats.unverified[PLEX86_UNVERIFIED_INEXACT]++;

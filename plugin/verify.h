@@ -11,6 +11,7 @@
  * verify_pages.c    the private pages
  * verify_compare.c  are these two states the same?
  * verify_excuse.c   what may differ, by the instructions met on the way
+ * verify_half.c     what faulted half way
  * verify_case.c     a difference as a file, and reading it back
  */
 #ifndef PLEX86_VERIFY_H
@@ -35,6 +36,9 @@
 /* Addresses of the last instructions of a replay that are kept; a power of two. */
 #define PLEX86_VERIFY_TRACE	(1u << 20)
 
+/* Bytes by which native code may be ahead of Bochs: the most that an instruction stores (XSAVE). */
+#define PLEX86_VERIFY_AHEAD	4096u
+
 /* What is not the same.  Bits. */
 #define PLEX86_DIFF_RIP		(1u << 0)
 #define PLEX86_DIFF_GPR		(1u << 1)
@@ -52,7 +56,7 @@ enum plex86_tolerated {
 	PLEX86_TOLERATED_TRAP,		/* what the trapping instruction has written already */
 	PLEX86_TOLERATED_APPROXIMATION,	/* RCPPS and its like, x87 transcendentals */
 	PLEX86_TOLERATED_RANDOM,	/* RDRAND, RDSEED */
-	PLEX86_TOLERATED_HALF,		/* it faulted half way, and so did Bochs */
+	PLEX86_TOLERATED_HALF,		/* it faulted half way, and Bochs has done the same half */
 	PLEX86_TOLERATED
 };
 
@@ -122,6 +126,12 @@ struct plex86_verify {
 	unsigned int nearest_count;
 	uint32_t excused;		/* bits, enum plex86_tolerated: of the comparison at work */
 	bool half;			/* at the last boundary all but memory and vectors was the same */
+	struct plex86_ahead {
+		const uint8_t *bochs;	/* in its page */
+		uint8_t native;
+	} *ahead;			/* all but memory was the same there: what differed */
+	uint32_t nahead;
+	bool tcg;			/* the host's CPU is QEMU's TCG */
 	bool stray;
 	plex86_gpa_t stray_gpa;
 	uint64_t stray_rip;
@@ -194,7 +204,7 @@ bool plex86_verify_end(struct plex86_verify *v, const struct plex86_cpu *cpu,
 enum plex86_replay {
 	PLEX86_REPLAY_ON,	/* one more instruction */
 	PLEX86_REPLAY_SAME,	/* arrived: this is where the slice ends */
-	PLEX86_REPLAY_DIFFERENT,/* it never will, or did unseen; PANIC was logged if it matters */
+	PLEX86_REPLAY_BEYOND,	/* it never will, or is beyond it; PANIC was logged if it differs */
 };
 
 /*
@@ -224,6 +234,25 @@ void plex86_verify_abandon(struct plex86_verify *v);
 /* Up to @len bytes of code at @la, through the guest's tables.  Returns how many. */
 unsigned int plex86_verify_code(const struct plex86_verify *v, uint64_t la, uint8_t *code,
 				unsigned int len);
+
+/* Are all private pages as native code left them? */
+bool plex86_verify_same_memory(struct plex86_verify *v);
+
+/* ---- verify_half.c ---- */
+
+bool plex86_half_is_tcg(void);
+
+/* Native code has stopped at v->end: TCG may not have stepped over the last instruction. */
+void plex86_half_end(struct plex86_verify *v);
+
+/* Bochs is at the RIP where native code was, and these PLEX86_DIFF_* differ (or at another one). */
+void plex86_half_boundary(struct plex86_verify *v, uint32_t diff);
+
+/* Has Bochs, which has faulted at that boundary, done the same half?  Sets v->excused. */
+bool plex86_half_faulted(struct plex86_verify *v);
+
+/* Has Bochs, which has executed what is there, done what native code had, and more?  Sets v->excused. */
+bool plex86_half_caught_up(struct plex86_verify *v);
 
 /* ---- verify_compare.c ---- */
 

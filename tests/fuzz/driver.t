@@ -6,7 +6,7 @@
 # explains, or that host's own CPU.  And that CPU can't be an excuse for an error
 # of the driver: one wrong bit in a record that it explains is found.
 #
-# PLEX86_FUZZ_DRIVER_CASES: how many instructions (1000).
+# PLEX86_FUZZ_DRIVER_CASES, PLEX86_FUZZ_DRIVER_16: how many cases (1000), and of 16-bit code (600).
 set -u
 . "$top_srcdir/tests/tap.sh"
 . "$top_srcdir/tools/lib/driver.sh"
@@ -31,12 +31,22 @@ fuzz() {
 	}
 }
 
+# Segments of its own, and another width: engine=process leaves that to Bochs.
+code16() {
+	FUZZ_OUT=$work/code16 fuzz "${PLEX86_FUZZ_DRIVER_16:-600}" 1 engine=driver kind=code16
+}
+natively() {		# natively CASES
+	# Of the entries to user code, a busy machine makes many more by timer ticks; each case is one at least.
+	tap_is "and most of them ran natively" \
+		"$(awk -v cases="$1" '/^Natively:/ { print ($2 > cases * 0.9) }' "$work/log")" 1
+}
+
+tap "random 16-bit code: no difference that is not explained" code16
+natively "${PLEX86_FUZZ_DRIVER_16:-600}"
 tap "random instructions: no difference that is not explained" \
 	fuzz "${PLEX86_FUZZ_DRIVER_CASES:-1000}" 1 engine=driver
 tail -n 1 "$work/log" | tap_diag
-# Of the entries to user code, a busy machine makes many more by timer ticks; each case is one at least.
-tap_is "and most of them ran natively" \
-	"$(awk -v cases="${PLEX86_FUZZ_DRIVER_CASES:-1000}" '/^Natively:/ { print ($2 > cases * 0.9) }' "$work/log")" 1
+natively "${PLEX86_FUZZ_DRIVER_CASES:-1000}"
 if [ -d "$FUZZ_OUT/chunk/1" ] && ! [ -e "$FUZZ_OUT/chunk/1/whole" ]; then
 	tap_skip "what the host's CPU explains" "plex86.ko runs on this machine's own CPU"
 	tap_done

@@ -20,6 +20,10 @@
 #define FUZZ_SLOT	120
 #define FUZZ_CODE_MAX	96
 #define FUZZ_FILLER	0xcc		/* INT3 where no code is */
+/*
+ * 16-bit code has a segment that begins at FUZZ_CODE; in odd slots a 16-bit stack segment that
+ * begins at FUZZ_STACK, in the others the flat one.
+ */
 /* UD2 ends a case: the one trap that all engines report without side effects. */
 
 /* Pages that cases find, each with the contents of a template; see fuzz_space(). */
@@ -43,7 +47,7 @@ struct fuzz_head {
 	char magic[8];
 	uint32_t cases;
 	uint32_t states;
-	uint32_t code32;		/* 32-bit code, also if the kernel is 64-bit */
+	uint32_t code_bits;		/* 64, 32 or 16; the latter two also if the kernel is 64-bit */
 	uint32_t max_ticks;		/* then a case is taken for endless */
 	uint32_t templates_at;		/* sectors from the head */
 	uint32_t states_at;

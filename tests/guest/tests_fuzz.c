@@ -24,6 +24,9 @@ static u64 *pages[FUZZ_WRITABLE];	/* by the kernel's own mapping */
 static u8 *code;
 static u32 endless;
 
+#define SEL_CODE16	(SEL_FREE | 3)
+#define SEL_STACK16	((SEL_FREE + 8) | 3)
+
 static void io(bool write, u32 at, void *buf, u32 sectors)
 {
 	u8 *p = buf;
@@ -60,11 +63,31 @@ static u8 *page_from(u64 va, u32 template, u64 flags)
 	return p;
 }
 
+static bool code16(void)
+{
+	return head.code_bits == 16;
+}
+
+static void segments16(void)
+{
+	/* Access byte; D/B is 0. */
+	gdt_set(SEL_CODE16, seg_desc(FUZZ_CODE, 0xffff, 0xfb));
+	gdt_set(SEL_STACK16, seg_desc(FUZZ_STACK, 0xffff, 0xf3));
+}
+
+/* Where instruction pointers of this case count from. */
+static u32 slot_ip(const struct fuzz_case *c)
+{
+	return (code16() ? 0 : FUZZ_CODE) + c->slot * FUZZ_SLOT;
+}
+
 static void fuzz_space(void)
 {
 	static const u32 at[FUZZ_WRITABLE] = { FUZZ_DATA, FUZZ_EDGE, FUZZ_RW_RO, FUZZ_STACK };
 
 	test_begin();
+	if (code16())
+		segments16();
 	use(space_new());		/* without the other tests' pages */
 	for (u32 i = 0; i < FUZZ_WRITABLE; i++)
 		pages[i] = (u64 *)page_from(at[i], i, P_URW | (at[i] == FUZZ_EDGE ? 0 : P_NX));
@@ -136,11 +159,11 @@ static void registers_set(const struct fuzz_case *c)
 	u.fs_base = head.fs_base;
 	u.gs_base = head.gs_base;
 #endif
-	u.cs = head.code32 ? SEL_UCODE32 : SEL_UCODE;
-	u.ss = SEL_UDATA;
-	if (head.code32)
+	u.cs = code16() ? SEL_CODE16 : head.code_bits == 32 ? SEL_UCODE32 : SEL_UCODE;
+	u.ss = code16() && (c->slot & 1) ? SEL_STACK16 : SEL_UDATA;
+	if (head.code_bits < 64)
 		u.ds = u.es = u.gs = SEL_UDATA;
-	u.ip = FUZZ_CODE + c->slot * FUZZ_SLOT;
+	u.ip = slot_ip(c);
 	u.flags = c->rflags | FL_IF | 2;
 }
 
@@ -201,13 +224,15 @@ static void registers_get(struct fuzz_record *r, const struct fuzz_case *c)
 	r->fs_base = u.fs_base;
 	r->gs_base = u.gs_base;
 #endif
+	if (code16())		/* above ESP is what IRET made of the kernel's RSP, on QEMU's CPU */
+		g[FUZZ_SP] = (u32)u.sp;
 	r->sel[0] = u.es;
 	r->sel[1] = u.cs;
 	r->sel[2] = u.ss;
 	r->sel[3] = u.ds;
 	r->sel[4] = u.fs;
 	r->sel[5] = u.gs;
-	r->ip = u.ip - (FUZZ_CODE + c->slot * FUZZ_SLOT);
+	r->ip = u.ip - slot_ip(c);
 	r->rflags = u.flags;
 }
 
@@ -362,6 +387,5 @@ void tests_fuzz(void)
 		done += n;
 	}
 	expect(kernel_sum() == before);
-	say("%s/fuzz/%s: %u cases, %u endless\n", mode->name, head.code32 ? "code32" : "code64",
-	    done, endless);
+	say("%s/fuzz/code%u: %u cases, %u endless\n", mode->name, head.code_bits, done, endless);
 }

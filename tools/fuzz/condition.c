@@ -206,6 +206,11 @@ static bool host_intel(const struct asked *a)
 	return host_is(a, signature_INTEL_ebx);
 }
 
+static bool code16(const struct asked *a)
+{
+	return a->k->code16;
+}
+
 static bool code32(const struct asked *a)
 {
 	return a->k->code32;
@@ -231,6 +236,7 @@ static const struct {
 	{ "opmask", opmask }, { "sae", sae }, { "high-index", high_index },
 	{ "far", far_branch }, { "memory-operand", memory_operand }, { "immediate", count_by_immediate },
 	{ "prefix66", prefix_66 }, { "prefix67", prefix_67 }, { "code64", code64 }, { "code32", code32 },
+	{ "code16", code16 },
 	{ "rex.b", rex_b }, { "rel32", rel32 }, { "evex-disp8", evex_disp8 }, { "imm=15", imm_15 },
 	{ "round-mxcsr", round_mxcsr }, { "nested", nested },
 	{ "ftz-or-daz", if_ftz_or_daz }, { "ecx=0", if_ecx_0 }, { "out-of-range", if_out_of_range },

@@ -29,7 +29,8 @@ uint64_t interesting(struct rng *r);	/* a number with edges */
 
 /* ---- what kind of code (main.c) ---- */
 struct kind {
-	bool code32;
+	bool code32;		/* or 16-bit code: not 64-bit code */
+	bool code16;
 	bool kernel64;		/* 32-bit code under it is compatibility mode */
 	bool avx512;		/* registers are recorded, EVEX is made */
 	bool emulated;		/* natively it runs on QEMU's CPU */

@@ -34,6 +34,9 @@ void decoder_init(ZydisDecoder *d, const struct kind *k)
 {
 	if (!k->code32)
 		ZydisDecoderInit(d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	else if (k->code16)
+		ZydisDecoderInit(d, k->kernel64 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_16 :
+			         ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
 	else
 		ZydisDecoderInit(d, k->kernel64 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 :
 			         ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
@@ -123,6 +126,20 @@ static void memory_operand(const struct maker *m, struct bytes *o, struct rng *r
 	}
 }
 
+/* The same in 16-bit addressing, up to the whole ModRM byte. */
+static void memory_operand16(struct bytes *o, struct rng *r, int reg)
+{
+	int mod = below(r, 3), rm = mod == 0 && one_in(r, 2) ? 6 : (int)below(r, 8);
+	uint32_t d = mod == 0 ? FUZZ_LOW + below(r, FUZZ_PAGE) : below(r, 64) - 32;
+
+	put(o, mod << 6 | reg << 3 | rm);
+	if (mod == 0 && rm != 6)
+		return;
+	put(o, d);
+	if (mod != 1)
+		put(o, d >> 8);
+}
+
 static void modrm(const struct maker *m, struct bytes *o, struct rng *r, const struct fuzz_case *c,
 		  uint64_t at, bool short_address, struct ext *e)
 {
@@ -134,6 +151,8 @@ static void modrm(const struct maker *m, struct bytes *o, struct rng *r, const s
 		put(o, 0xc0 | random);
 		e->x = random >> 8 & 1;		/* vector registers from 16 up; else it means nothing */
 		e->b = one_in(r, 2);
+	} else if (short_address && m->kind.code16) {
+		memory_operand16(o, r, reg);
 	} else if (short_address && m->kind.code32) {
 		put(o, reg << 3 | 6);		/* 16-bit addressing, [disp16] */
 		put(o, rng_next(r));
@@ -160,7 +179,7 @@ static void legacy(const struct maker *m, struct bytes *o, struct rng *r, const 
 {
 	static const uint8_t segment[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
 	uint32_t map = below(r, 16);
-	bool short_address = one_in(r, 16);
+	bool prefix67 = one_in(r, m->kind.code16 ? 2 : 16), short_address = prefix67 != m->kind.code16;
 	struct ext e = { .r = one_in(r, 2) };
 	int rex_at = -1;
 
@@ -172,7 +191,7 @@ static void legacy(const struct maker *m, struct bytes *o, struct rng *r, const 
 		put(o, 0xf0);
 	if (one_in(r, 24))
 		put(o, segment[below(r, sizeof(segment))]);
-	if (short_address)
+	if (prefix67)
 		put(o, 0x67);
 	if (one_in(r, 40))
 		put(o, one_in(r, 2) ? 0x66 : 0xf3);
@@ -195,6 +214,8 @@ static void legacy(const struct maker *m, struct bytes *o, struct rng *r, const 
 	if (map < 5 && (o->b[o->n - 1] & 0xfc) == 0xa0) {	/* absolute address in full */
 		uint64_t p = make_pointer(m, r);
 
+		if (m->kind.code16 && short_address)
+			p = FUZZ_LOW + p % FUZZ_PAGE;
 		for (int i = 0; i < 8; i++)
 			put(o, p >> 8 * i);
 	} else {
@@ -209,15 +230,18 @@ static void vex(const struct maker *m, struct bytes *o, struct rng *r, const str
 		uint64_t at)
 {
 	struct ext e = { .r = one_in(r, 2) };
+	bool short_address = m->kind.code16 && one_in(r, 2);
 	int at2;
 
 	if (one_in(r, 40))
 		put(o, one_in(r, 2) ? 0x66 : 0x67);
+	if (m->kind.code16 && !short_address)
+		put(o, 0x67);
 	if (one_in(r, 5)) {
 		put(o, 0xc5);
 		put(o, rng_next(r) | (m->kind.code32 ? 0xc0 : 0));
 		put(o, rng_next(r));
-		modrm(m, o, r, c, at, false, &e);
+		modrm(m, o, r, c, at, short_address, &e);
 		immediate(o, r);
 		return;
 	}
@@ -230,7 +254,7 @@ static void vex(const struct maker *m, struct bytes *o, struct rng *r, const str
 	if (m->kind.code32)
 		o->b[at2 + 1] |= 0x40;
 	put(o, rng_next(r));
-	modrm(m, o, r, c, at, false, &e);
+	modrm(m, o, r, c, at, short_address, &e);
 	o->b[at2] |= m->kind.code32 ? 0xe0 : (e.r ? 0 : 0x80) | (e.x ? 0 : 0x40) | (e.b ? 0 : 0x20);
 	immediate(o, r);
 }
@@ -239,8 +263,11 @@ static void evex(const struct maker *m, struct bytes *o, struct rng *r, const st
 		 uint64_t at)
 {
 	struct ext e = { .r = one_in(r, 2) };
+	bool short_address = m->kind.code16 && one_in(r, 2);
 	int at2;
 
+	if (m->kind.code16 && !short_address)
+		put(o, 0x67);
 	put(o, 0x62);
 	at2 = o->n;
 	put(o, 1 + below(r, 3));
@@ -249,7 +276,7 @@ static void evex(const struct maker *m, struct bytes *o, struct rng *r, const st
 		o->b[at2 + 1] |= 0x78;
 	put(o, one_in(r, 2) ? 0x08 | below(r, 3) << 5 : rng_next(r));
 	put(o, rng_next(r));
-	modrm(m, o, r, c, at, false, &e);
+	modrm(m, o, r, c, at, short_address, &e);
 	o->b[at2] |= m->kind.code32 ? 0xf0 :
 		     (e.r ? 0 : 0x80) | (e.x ? 0 : 0x40) | (e.b ? 0 : 0x20) | below(r, 2) << 4;
 	immediate(o, r);

@@ -25,7 +25,7 @@ static const char usage_text[] =
 "                                            of all cases that are one of these instructions:\n"
 "                                            the register it writes, a vector one that it does\n"
 "                                            not name; prints how many\n"
-"  -k KIND   code64, compat, code32\n"
+"  -k KIND   code64, compat, code32, compat16, code16\n"
 "  -r        random bytes instead of instructions\n"
 "  -5        with AVX-512\n"
 "  -m MODEL  of the guest's CPU, for the table\n"
@@ -65,12 +65,25 @@ static uint64_t number(const char *s)
 	return v;
 }
 
+static const struct {
+	const char *name;
+	int bits;
+	bool kernel64;
+} kinds[] = {
+	{ "code64", 64, true }, { "compat", 32, true }, { "code32", 32, false },
+	{ "compat16", 16, true }, { "code16", 16, false },
+};
+
 static void kind(const char *s)
 {
-	maker.kind.code32 = strcmp(s, "code64");
-	maker.kind.kernel64 = strcmp(s, "code32");
-	if (strcmp(s, "code64") && strcmp(s, "code32") && strcmp(s, "compat"))
-		usage();
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(s, kinds[i].name)) {
+			maker.kind.code16 = kinds[i].bits == 16;
+			maker.kind.code32 = kinds[i].bits < 64;
+			maker.kind.kernel64 = kinds[i].kernel64;
+			return;
+		}
+	usage();
 }
 
 static int do_make(const char *path)

@@ -16,7 +16,7 @@ void make_head(const struct maker *m, struct fuzz_head *h)
 	memset(h, 0, sizeof(*h));
 	memcpy(h->magic, FUZZ_MAGIC, sizeof(h->magic));
 	h->states = FUZZ_STATES_MAX;
-	h->code32 = m->kind.code32;
+	h->code_bits = m->kind.code16 ? 16 : m->kind.code32 ? 32 : 64;
 	h->max_ticks = m->kind.bytes ? 30 : 1000;	/* instructions make no loops */
 	h->record_size = m->kind.avx512 ? FUZZ_RECORD_512 : FUZZ_RECORD;
 	h->fs_base = 0x18;
@@ -82,6 +82,8 @@ static void registers(const struct maker *m, struct rng *r, struct fuzz_case *c)
 		if (i == FUZZ_SI || i == FUZZ_DI || i == FUZZ_BP || i == FUZZ_BX ?
 		    !one_in(r, 4) : one_in(r, 3))
 			v = make_pointer(m, r);
+		if (m->kind.code16 && v >= FUZZ_LOW && one_in(r, 2))	/* in reach of 16-bit addresses */
+			v = FUZZ_LOW + 64 + below(r, FUZZ_PAGE - 128);
 		if (i == FUZZ_SP)
 			v = one_in(r, 6) ? make_pointer(m, r) :
 			    FUZZ_STACK + 512 + 8 * below(r, 384);

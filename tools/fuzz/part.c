@@ -51,8 +51,8 @@ static void begin_at(const struct case_file *f, const struct fuzz_record *r, str
 	if (f->head.record_size == FUZZ_RECORD_512)
 		avx512((const uint8_t *)r, image);
 	s->valid = 1;
-	s->ip = r->ip + FUZZ_CODE + c->slot * FUZZ_SLOT;
-	if (f->head.code32)
+	s->ip = r->ip + (f->head.code_bits == 16 ? 0 : FUZZ_CODE) + c->slot * FUZZ_SLOT;
+	if (f->head.code_bits < 64)
 		s->ip = (uint32_t)s->ip;
 	s->fs_base = r->fs_base;
 	s->gs_base = r->gs_base;

@@ -157,12 +157,19 @@ static void third(FILE *to, const struct narrowed *n, const struct kind *k)
 	}
 }
 
+static const char *kind_name(const struct kind *k)
+{
+	if (k->code16)
+		return k->kernel64 ? "compat16" : "code16";
+	return k->code32 ? k->kernel64 ? "compat" : "code32" : "code64";
+}
+
 void show(FILE *to, const struct narrowed *n, const struct kind *k, uint64_t seed)
 {
 	const struct fuzz_record *a = n->a, *b = n->b;
 
 	fprintf(to, "case %u of seed %llu, %s%s, state %u, record %u%s\n", n->origin->id,
-		(unsigned long long)seed, k->code32 ? k->kernel64 ? "compat" : "code32" : "code64",
+		(unsigned long long)seed, kind_name(k),
 		k->bytes ? ", random bytes" : "", n->c->state, n->record,
 		n->vanished ? ": does not differ when it is run again" : "");
 	code(to, n, k);
