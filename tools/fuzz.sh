@@ -64,6 +64,10 @@ fi
 total=${numbers[0]}
 [ "$total" -gt 0 ] || { echo "fuzz: no cases prove nothing; how many?" >&2; exit 2; }
 seed=${numbers[1]-1}
+if [ "$kind" = code16 ] && [ "$engine" = process ]; then
+	echo "fuzz: engine process has no segments but flat ones, so none of 16-bit code would run natively; add engine=driver" >&2
+	exit 2
+fi
 
 [ -n "${BUILD-}" ] || "$root/tools/build.sh" --for test
 build=${BUILD-$root/build}
@@ -141,10 +145,6 @@ chunk() {		# chunk BLOCK...: adds to the sums
 all_for_bochs() {
 	if [ "$done" -lt 20 ]; then
 		echo "so few cases may all be for Bochs to execute"
-		return
-	fi
-	if [ "$kind" = code16 ] && [ "$engine" = process ]; then
-		echo "engine process has no segments but flat ones"
 		return
 	fi
 	# Nor has the CPU that QEMU emulates.

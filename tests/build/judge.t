@@ -325,6 +325,7 @@ tap_is "the last line is still that of the differences" \
 	"$(tail -n 1 "$work/said")" "600 cases, 0 differences (0 explained)"
 tap_is "fuzz: nor was any asked for" "$(fuzz "0 0" 600)" "1 1 "
 tap_is "fuzz: one case" "$(fuzz "1 0" only=3)" "0 0 so few cases may all be for Bochs to execute."
+tap_is "fuzz: 16-bit code, which engine=process never runs" "$(fuzz "9 9" 600 kind=code16)" "2 0 "
 want="0 0 the guest's CPU has AVX-512, and the host's has not."
 stand_in "$top/tests/kmod/hosted" <<<':'
 if [ -w /dev/plex86 ]; then
